@@ -1,0 +1,52 @@
+"""Quantity, Envelope, Capabilities: what the hardware *can*. What it *may* is said in safety/."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from drivers.stimulation import Modality, Value
+
+Grade = Literal["simulated", "bench", "field"]
+Quantity = Literal[
+    "amplitude_ma_pp",
+    "frequency_hz",
+    "phase_rad",
+    "ramp_up_ms",
+    "ramp_down_ms",
+    "duration_ms",
+    "amplitude_pct_mso",
+    "rate_hz",
+    "n_pulses",
+]
+
+
+class Envelope(Value, frozen=True):
+    """The range and step in which the device takes one quantity; `step` 0 is continuous."""
+
+    low: float
+    high: float
+    step: float
+
+
+class Capabilities(Value, frozen=True):
+    """What one identified device can do, as read from it (or from its manual) when it was opened.
+
+    Times are in ns and *measured* where the device confirms them. The booleans are asked by safety/: a device
+    that lacks one needs something else (a relay with feedback) or is not armed.
+    """
+
+    driver: str
+    model: str
+    serial: str
+    firmware: str
+    modalities: tuple[Modality, ...]
+    outputs: tuple[str, ...]
+    envelopes: dict[str, Envelope]
+    onset_latency_ns: int
+    stop_latency_ns: int
+    link_timeout_ms: int
+    ends_by_itself: bool
+    stops_on_link_loss: bool
+    confirms: bool
+    reads_back: bool
+    grade: Grade
