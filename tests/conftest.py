@@ -1,0 +1,52 @@
+"""LSL isolation: this test run sees its own streams and no other's, on this machine only.
+
+liblsl reads its configuration once, at its first call. The variable is therefore set when pytest loads this
+file, before any test module can import pylsl; child processes inherit it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CONFIG = """\
+[ports]
+IPv6 = disable
+
+[multicast]
+ResolveScope = machine
+
+[lab]
+KnownPeers = {{127.0.0.1}}
+SessionID = {session}
+
+[log]
+level = -2
+"""
+
+
+def _isolate_lsl() -> Path:
+    if "pylsl" in sys.modules:
+        raise RuntimeError("pylsl was imported before tests/conftest.py could isolate it")
+    folder = Path(tempfile.mkdtemp(prefix="nociloop-lsl-"))
+    config = folder / "lsl_api.cfg"
+    config.write_text(CONFIG.format(session=f"nociloop-test-{uuid.uuid4().hex}"), encoding="utf-8")
+    os.environ["LSLAPICFG"] = str(config)
+    return folder
+
+
+_LSL_FOLDER = _isolate_lsl()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lsl_config() -> Iterator[Path]:
+    """The private LSL configuration file; removed when the run ends."""
+    yield _LSL_FOLDER / "lsl_api.cfg"
+    shutil.rmtree(_LSL_FOLDER, ignore_errors=True)
