@@ -66,13 +66,19 @@ class FireRequest(Value, frozen=True, tag="fire_request"):
     evidence: Evidence
 
 
+class Pause(Value, frozen=True, tag="pause"):
+    """No EEG for the moment: ramp down and disarm, back to READY; a named person arms again."""
+
+    reason: str
+
+
 class End(Value, frozen=True, tag="end"):
     """The session is over: ramp down, disarm, go to SAFE."""
 
     reason: str
 
 
-ToInterlock = Hello | Heartbeat | Request | FireRequest | End
+ToInterlock = Hello | Heartbeat | Request | FireRequest | Pause | End
 
 
 class Row(Value, frozen=True):
@@ -135,6 +141,12 @@ class Permit(Value, frozen=True, tag="permit"):
     allowed: Allowed
 
 
+class Pending(Value, frozen=True, tag="pending"):
+    """Nothing against it, but its reservation is not durable yet: Permit or Refusal follows."""
+
+    id: int
+
+
 class Refusal(Value, frozen=True, tag="refusal"):
     """Every limit that refused. A refusal changes no state."""
 
@@ -165,7 +177,7 @@ class DeliveryReport(Value, frozen=True, tag="delivery"):
     allowed: Allowed
 
 
-FromInterlock = Welcome | Permit | Refusal | Trip | PhaseChanged | DeliveryReport | Allowed
+FromInterlock = Welcome | Permit | Pending | Refusal | Trip | PhaseChanged | DeliveryReport | Allowed
 
 
 class AskStatus(Value, frozen=True, tag="ask_status"):

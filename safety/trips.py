@@ -1,0 +1,109 @@
+"""Every Permissive, Refusal, Trip: code, operator's text, remedy, ramp or cut.
+
+A code is never reused for another meaning. 0xx are a person's acts, 1xx refusals by a limit (`modalities/reasons.py`),
+2xx trips, 3xx refusals by the state of things, 4xx permissives that are missing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from drivers.stimulation import Value
+
+How = Literal["ramp", "cut"]
+
+
+class TripKind(Value, frozen=True):
+    """One way to latch to safe. `cut` only where a ramp cannot be trusted to happen."""
+
+    code: str
+    text: str
+    remedy: str
+    how: How
+
+
+def _trip(code: str, how: How, text: str, remedy: str) -> TripKind:
+    return TripKind(code=code, how=how, text=text, remedy=remedy)
+
+
+STOP = _trip("ILK-001", "ramp", "STOP was pressed", "find out why; a named person resets")
+STOP_AGAIN = _trip("ILK-002", "cut", "STOP was pressed again before output was zero", "as ILK-001")
+SIGNALLED = _trip("ILK-003", "ramp", "the interlock was told to end", "start again")
+
+HEARTBEAT = _trip(
+    "ILK-201", "ramp", "the controller's heartbeat stopped", "look at the controller's CPU load and its last lines"
+)
+CONTROLLER_GONE = _trip("ILK-202", "ramp", "the controller's connection closed", "look at why the controller ended")
+EEG_STALE = _trip("ILK-203", "ramp", "the newest EEG sample is too old", "check amplifier, cable and radio link")
+EEG_FUTURE = _trip("ILK-204", "ramp", "EEG stamps lie in the future", "check the clock of the LSL sender")
+EEG_FROZEN = _trip("ILK-205", "ramp", "EEG repeats itself", "check the amplifier; it sends the same block again")
+EEG_RATE = _trip("ILK-206", "ramp", "EEG samples do not come at the declared rate", "check the stream's nominal rate")
+EEG_CHANGED = _trip("ILK-207", "ramp", "another stream took the place of the first", "one stream of that name only")
+EEG_UNCLEAN = _trip("ILK-208", "ramp", "too few EEG channels are clean", "check electrodes and reference")
+HOST_SILENT = _trip("ILK-211", "cut", "the device host does not answer in time", "check the driver and its device")
+HOST_GONE = _trip("ILK-212", "cut", "the device host ended", "check the driver; its last line is in the ledger")
+DEVICE_FAILED = _trip("ILK-213", "cut", "the device reported a failure", "read the driver's line, check the device")
+READ_BACK = _trip("ILK-214", "cut", "the device holds other settings than were permitted", "check the driver")
+OVER_DELIVERY = _trip("ILK-215", "cut", "the device delivered more than was permitted", "take the device out of use")
+UNASKED = _trip("ILK-216", "cut", "the device delivered what nobody permitted", "take the device out of use")
+NOT_ENDED = _trip("ILK-217", "cut", "output went on after its lease", "take the device out of use")
+DEVICE_STATE = _trip("ILK-218", "cut", "the device left the armed state by itself", "check link, fault and enable input")
+RELAY_SILENT = _trip("ILK-221", "cut", "the watchdog relay does not answer", "check the relay and its line")
+RELAY_OPEN = _trip("ILK-222", "cut", "the watchdog relay opened", "check the relay and its line")
+LEDGER_LATE = _trip("ILK-231", "ramp", "the ledger was not durable in time", "check the disk's load")
+LEDGER_FAILED = _trip("ILK-232", "ramp", "the ledger could not be written", "check the disk; nothing runs unrecorded")
+DISK_LOW = _trip("ILK-233", "ramp", "too little disk space for the ledger", "free space on the disk of the run folder")
+LIMITS_CHANGED = _trip("ILK-234", "ramp", "the limits file changed during the session", "end, check the file, start again")
+LATE = _trip("ILK-241", "ramp", "the interlock itself was late", "check the machine's load")
+SUSPENDED = _trip("ILK-242", "cut", "the machine was suspended", "switch suspend off on this machine")
+WALL_CLOCK = _trip("ILK-243", "ramp", "the wall clock jumped", "check time synchronisation")
+LAPSES = _trip("ILK-251", "ramp", "the hold lapsed too often", "check the controller's load")
+FRAMES = _trip("ILK-261", "ramp", "the controller sent frames that cannot be read", "check its version")
+ARMING_EXPIRED = _trip("ILK-271", "ramp", "the arming expired", "a named person arms again, in a new session")
+
+TRIPS: tuple[TripKind, ...] = (
+    STOP, STOP_AGAIN, SIGNALLED, HEARTBEAT, CONTROLLER_GONE, EEG_STALE, EEG_FUTURE, EEG_FROZEN, EEG_RATE, EEG_CHANGED,
+    EEG_UNCLEAN, HOST_SILENT, HOST_GONE, DEVICE_FAILED, READ_BACK, OVER_DELIVERY, UNASKED, NOT_ENDED, DEVICE_STATE,
+    RELAY_SILENT, RELAY_OPEN, LEDGER_LATE, LEDGER_FAILED, DISK_LOW, LIMITS_CHANGED, LATE, SUSPENDED, WALL_CLOCK,
+    LAPSES, FRAMES, ARMING_EXPIRED,
+)  # fmt: skip
+BY_CODE = {kind.code: kind for kind in TRIPS}
+
+REFUSALS: dict[str, tuple[str, str]] = {
+    "ILK-301": ("not armed", "a named person arms first"),
+    "ILK-302": ("another request is under way", "wait for its verdict"),
+    "ILK-303": ("a pulse train is running", "wait for its end"),
+    "ILK-304": ("the interval since the last train is not over", "wait until `not_before_ns`"),
+    "ILK-305": ("the off-time after a lapse is not over", "wait until `not_before_ns`"),
+    "ILK-306": ("an increase needs fresh good evidence", "improve the EEG; going down stays possible"),
+    "ILK-307": ("the amplitude rises faster than the slew limit", "ask for a smaller step or a longer ramp"),
+    "ILK-308": ("the budget would be exceeded", "end the session, or stay at zero"),
+    "ILK-309": ("nothing is prepared under this id", "request it first"),
+    "ILK-310": ("the onset lies in the past or too far ahead", "ask with an onset within one second"),
+    "ILK-311": ("the ledger was not durable in time", "ask again"),
+    "ILK-312": ("the id does not rise", "use a new id for each request"),
+    "ILK-313": ("the response is not a finite number", "send the biomarker value that the request acts on"),
+    "ILK-314": ("increases are refused: the response went the wrong way", "step down"),
+    "ILK-321": ("one controller per session, ever", "start a new session"),
+    "ILK-322": ("the hello does not fit this session", "compare session, modality and protocol"),
+    "ILK-331": ("the person is not named in the limits", "name the person in limits.toml"),
+    "ILK-332": ("the signature does not fit", "check the pass-phrase"),
+    "ILK-333": ("the act is for another session or nonce, or expired", "ask for the status and sign again"),
+    "ILK-334": ("this act does not fit the present state", "see the status"),
+    "ILK-335": ("the relay failed its proof test", "check the relay, its contact and its feedback"),
+    "ILK-336": ("the device did not arm", "read the driver's line"),
+}
+
+PERMISSIVES: dict[str, tuple[str, str]] = {
+    "ILK-401": ("no controller", "start `nociloop run`"),
+    "ILK-402": ("the device is not open", "check driver and endpoint in limits.toml"),
+    "ILK-403": ("the device is another one than the limits name", "check [device] identity, driver and distribution"),
+    "ILK-404": ("the limits are not valid today", "ask the responsible person for a new file"),
+    "ILK-405": ("the ledger is not durable", "check the disk"),
+    "ILK-406": ("too little disk space", "free space"),
+    "ILK-407": ("the relay is not connected", "check [relay] endpoint"),
+    "ILK-408": ("no fresh clean EEG", "check the amplifier"),
+    "ILK-409": ("unverified or unsigned limits run only simulated endpoints", "have the rows verified and the file signed"),
+    "ILK-410": ("a fact of today is missing", "write it into [inputs] of limits.toml"),
+    "ILK-411": ("the device lacks a capability that nothing else stands in for", "use a relay with feedback"),
+}
