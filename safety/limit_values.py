@@ -1,0 +1,153 @@
+"""The values that limits.toml becomes: frozen, embedded whole in the ledger. They hold no rule and read no file."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Literal
+
+from drivers.stimulation import Modality, Value
+
+Status = Literal["verified", "unverified"]
+Role = Literal["operator", "officer"]
+LayerName = Literal["site", "protocol", "participant"]
+Scope = Literal["session"]
+BudgetName = Literal["on_time_s", "charge_c", "n_pulses"]
+Coil = Literal["figure-8", "round"]
+
+
+class Limit(Value, frozen=True):
+    """One row of one layer. A side that the quantity does not have holds its absolute bound."""
+
+    quantity: str
+    unit: str
+    low: float
+    high: float
+    layer: LayerName
+    source: str
+    edition: str
+    status: Status
+
+
+class Budget(Value, frozen=True):
+    """How much may be delivered within `scope`. Longer scopes are further members of `Scope`."""
+
+    name: BudgetName
+    scope: Scope
+    unit: str
+    high: float
+    source: str
+    edition: str
+    status: Status
+
+
+class Person(Value, frozen=True):
+    """A named person: what they may sign (`role`), and the key and salt of their signature, in hex."""
+
+    name: str
+    role: Role
+    public_key: str
+    salt: str
+
+
+class AllowedDevice(Value, frozen=True):
+    """The one device of this file. `simulated` is what the endpoint's *name* says (none, loopback, pty)."""
+
+    driver: str
+    distribution: str
+    endpoint: str
+    identity: str
+    simulated: bool
+
+
+class RelayLink(Value, frozen=True):
+    """The watchdog relay: "unix:/path", or "none", which only the null device may have."""
+
+    endpoint: str
+    silence_ms: int
+
+
+class Contact(Value, frozen=True):
+    """An output that may be used. A tES contact has an area, a coil has a kind; the other is None."""
+
+    name: str
+    area_cm2: float | None
+    coil: Coil | None
+
+
+class Inputs(Value, frozen=True):
+    """Dated facts about the participant, as ISO dates; those that the modality does not have are None."""
+
+    consent_on: str
+    motor_threshold_pct_mso: float | None
+    motor_threshold_measured_on: str | None
+
+
+class Watch(Value, frozen=True):
+    """When silence or bad data stop the output. `lapses_max` counts within 60 s."""
+
+    data_age_ms: int
+    heartbeat_ms: int
+    host_ms: int
+    clean_fraction_min: float
+    rate_tolerance_pct: float
+    lapses_max: int
+    off_min_ms: int
+
+
+class Limits(Value, frozen=True):
+    """A limits.toml that was found to be whole. `digest` is the SHA-256 of its bytes, in hex.
+
+    `unverified` names each number that nobody has checked against its source, in the file or in the modality's
+    own code ("protocol.amplitude_ma_pp", "absolute.rate_hz", "tissue.train_s"): such limits run simulated
+    endpoints only.
+    """
+
+    schema: int
+    serial: int
+    valid_from: str
+    valid_until: str
+    title: str
+    responsible: str
+    participant: str
+    site: str
+    rig: str
+    device: AllowedDevice
+    relay: RelayLink
+    people: tuple[Person, ...]
+    modality: Modality
+    rows: tuple[Limit, ...]
+    contacts: tuple[Contact, ...]
+    inputs: Inputs
+    budgets: tuple[Budget, ...]
+    watch: Watch
+    unverified: tuple[str, ...]
+    digest: str
+
+    @property
+    def all_verified(self) -> bool:
+        """Whether every number has been checked against its source: asked before a real device is armed."""
+        return not self.unverified
+
+    def valid_on(self, today: str) -> bool:
+        """Whether the file is valid on the ISO date `today`; a text that is no ISO date is not."""
+        return is_iso_date(today) and self.valid_from <= today <= self.valid_until
+
+    def person(self, name: str) -> Person | None:
+        return next((person for person in self.people if person.name == name), None)
+
+    def contact(self, name: str) -> Contact | None:
+        return next((contact for contact in self.contacts if contact.name == name), None)
+
+    def budget(self, name: BudgetName, scope: Scope = "session") -> float:
+        """The budget of that name, 0 where there is none: a missing limit allows nothing."""
+        return next((b.high for b in self.budgets if b.name == name and b.scope == scope), 0.0)
+
+
+def is_iso_date(text: object) -> bool:
+    """Whether `text` is a date as YYYY-MM-DD, the one form in which dates may be compared as texts."""
+    if not isinstance(text, str) or len(text) != 10:
+        return False
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -1,0 +1,222 @@
+"""The layers around one quantity, and the tests that every number must pass. Exact: no float arithmetic decides.
+
+Numbers are read as the shortest decimal that means them (0.3 is 3/10), and compared as rationals: 0.3 lies on a
+step of 0.1, and a value at its limit passes whatever way it was computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite
+from typing import TypeGuard
+
+from drivers.capabilities import Capabilities, Envelope
+from safety.limit_values import Limits, Status
+from safety.messages import Reason, Row
+from safety.modalities.quantities import Declared
+from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_STEP, reason
+
+INTEGER_MAX = 2**53  # beyond it a float no longer tells neighbouring integers apart
+STEP_TOLERANCE = Fraction(1, 10**9)  # relative; covers how a policy rounds to a step in floats, and no more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What one layer allows of one quantity, both ends inclusive."""
+
+    layer: str
+    low: float
+    high: float
+    source: str
+    status: Status
+
+
+def is_number(value: object, *, integer: bool) -> TypeGuard[int | float]:
+    """Whether `value` is a finite number of its declared type: no bool, no text, no NaN, no giant."""
+    if type(value) is int:
+        return -INTEGER_MAX <= value <= INTEGER_MAX
+    return type(value) is float and isfinite(value) and not integer
+
+
+def exact(value: float) -> Fraction:
+    """The rational that the shortest decimal of a finite number says."""
+    return Fraction(repr(value))
+
+
+def within(value: Fraction, low: float, high: float) -> bool:
+    """Whether low <= value <= high; False wherever an end is no number."""
+    return isfinite(low) and isfinite(high) and exact(low) <= value <= exact(high)
+
+
+def shown(value: object) -> str:
+    """A found value on one short line, whatever it is."""
+    if type(value) is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
+        return "an integer beyond ±2^53"
+    return ascii(value)[:40]
+
+
+def layers(declared: Declared, limits: Limits) -> tuple[Bound, ...]:
+    """Absolute bound, site, protocol, participant, in this order: of equal limits the outermost is named."""
+    absolute = Bound(
+        layer="absolute",
+        low=declared.low,
+        high=declared.high,
+        source=f"{declared.source}, {declared.edition}",
+        status=declared.status,
+    )
+    of_file = (
+        Bound(
+            layer=row.layer,
+            low=row.low,
+            high=row.high,
+            source=f"{row.source}, {row.edition}",
+            status=row.status,
+        )
+        for layer in ("site", "protocol", "participant")
+        for row in limits.rows
+        if row.layer == layer and row.quantity == declared.name
+    )
+    return (absolute, *of_file)
+
+
+def device_bound(declared: Declared, caps: Capabilities) -> Bound | None:
+    """What the device takes of a quantity that it is asked for; None where it states no usable range."""
+    envelope = caps.envelopes.get(declared.name)
+    if envelope is None or not _usable(envelope):
+        return None
+    return Bound(
+        layer="device",
+        low=envelope.low,
+        high=envelope.high,
+        source=f"{caps.model} {caps.firmware}",
+        status="verified",
+    )
+
+
+def check_value(declared: Declared, value: object, limits: Limits, caps: Capabilities) -> list[Reason]:
+    """Every layer that refuses an asked value, the device and its step among them."""
+    if not is_number(value, integer=declared.integer):
+        return [not_a_number(declared, value)]
+    number = exact(value)
+    reasons = check_exact(declared, number, limits)
+    bound = device_bound(declared, caps)
+    if bound is None:
+        reasons.append(_no_limit(declared, "device", f"the device states no usable range of {declared.name}"))
+        return reasons
+    reasons += _outside(declared, number, bound)
+    step = caps.envelopes[declared.name].step
+    if step > 0 and not on_step(number, exact(step)):
+        reasons.append(
+            reason(
+                OFF_STEP,
+                f"{declared.name} {shown(value)} {declared.unit} is no multiple of {step:g}",
+                quantity=declared.name,
+                value=float(value),
+                limit=step,
+                set_by="device",
+            )
+        )
+    return reasons
+
+
+def check_exact(
+    declared: Declared, number: Fraction, limits: Limits, *, code: str = "", where: str = ""
+) -> list[Reason]:
+    """Every layer of code and file that refuses a number; no row of the protocol layer allows nothing.
+
+    `code` stands in for above or below where the quantity has a code of its own; `where` says what it was found at.
+    """
+    bounds = layers(declared, limits)
+    reasons = [refusal for bound in bounds for refusal in _outside(declared, number, bound, code, where)]
+    if not any(bound.layer == "protocol" for bound in bounds):
+        reasons.append(
+            _no_limit(declared, "protocol", f"limits.toml has no protocol row for {declared.name}")
+        )
+    return reasons
+
+
+def on_step(number: Fraction, step: Fraction) -> bool:
+    """Whether a number is a whole multiple of a step, to one part in 10^9."""
+    quotient = number / step
+    whole = round(quotient)
+    return abs(quotient - whole) <= STEP_TOLERANCE * abs(whole)
+
+
+def not_a_number(declared: Declared, value: object) -> Reason:
+    """The refusal of what cannot be compared; its own value stays out of the numeric fields."""
+    kind = "an integer" if declared.integer else "a finite number"
+    return reason(
+        NOT_A_NUMBER,
+        f"{declared.name} is {shown(value)}, expected {kind} of {declared.unit}",
+        quantity=declared.name,
+    )
+
+
+def effective_rows(quantities: tuple[Declared, ...], limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
+    """The least of all layers, quantity by quantity."""
+    return tuple(_effective(declared, limits, caps) for declared in quantities)
+
+
+def _effective(declared: Declared, limits: Limits, caps: Capabilities) -> Row:
+    bounds = layers(declared, limits)
+    if not any(bound.layer == "protocol" for bound in bounds):
+        return _nothing(declared, "protocol")
+    if declared.asked:
+        device = device_bound(declared, caps)
+        if device is None:
+            return _nothing(declared, "device")
+        bounds = (*bounds, device)
+    lowest = max(bounds, key=lambda bound: bound.low)
+    highest = min(bounds, key=lambda bound: bound.high)
+    binding = lowest if declared.sides == "min" else highest
+    return Row(
+        quantity=declared.name,
+        unit=declared.unit,
+        low=lowest.low,
+        high=highest.high,
+        set_by=binding.layer,
+        source=binding.source,
+        status=binding.status,
+    )
+
+
+def _nothing(declared: Declared, layer: str) -> Row:
+    return Row(
+        quantity=declared.name,
+        unit=declared.unit,
+        low=0.0,
+        high=0.0,
+        set_by=layer,
+        source=f"no limit known to the {layer}: nothing is allowed",
+        status="unverified",
+    )
+
+
+def _no_limit(declared: Declared, layer: str, detail: str) -> Reason:
+    return reason(NO_LIMIT, detail, quantity=declared.name, set_by=layer)
+
+
+def _outside(
+    declared: Declared, number: Fraction, bound: Bound, code: str = "", where: str = ""
+) -> list[Reason]:
+    """The refusals of one layer: empty only if the number was positively found inside."""
+    if within(number, bound.low, bound.high):
+        return []
+    side, limit = (BELOW, bound.low) if number < exact(bound.low) else (ABOVE, bound.high)
+    found = f"{declared.name} {float(number):.10g} {declared.unit}{where}"
+    return [
+        reason(
+            code or side,
+            f"{found}, {bound.layer} limit {limit:.10g} ({bound.source})",
+            quantity=declared.name,
+            value=float(number),
+            limit=limit,
+            set_by=bound.layer,
+        )
+    ]
+
+
+def _usable(envelope: Envelope) -> bool:
+    numbers = (envelope.low, envelope.high, envelope.step)
+    return all(is_number(number, integer=False) for number in numbers) and envelope.step >= 0

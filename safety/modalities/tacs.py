@@ -1,0 +1,316 @@
+"""Transcranial alternating current: limits of a held sine.
+
+Conventions. An amplitude is **peak to peak** (Antal 2017); the peak is half of it. A contact carries
+amplitude x |share|: shares are signed, sum to zero, and the positive ones sum to one, so that the amplitude is the
+whole current. Density is peak current / contact area. Charge is counted as peak x time, which is pi/2 above the mean
+of a rectified sine: round up.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor, isfinite, pi
+
+from drivers.capabilities import Capabilities
+from drivers.stimulation import Hold, Train, quantities
+from safety.limit_values import Limits
+from safety.messages import Reason, Row
+from safety.modalities.bounds import (
+    check_exact,
+    check_value,
+    exact,
+    is_number,
+    layers,
+    not_a_number,
+    shown,
+)
+from safety.modalities.facts import dated_facts
+from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.reasons import DENSITY, FACT_MISSING, IMPEDANCE, OUTPUTS, SLEW, WRONG_KIND, reason
+
+SHARE_TOLERANCE = Fraction(1, 10**9)
+
+AMPLITUDE = Declared(
+    name="amplitude_ma_pp",
+    unit="mA peak-to-peak",
+    low=0.0,
+    high=4.0,
+    sides="max",
+    integer=False,
+    asked=True,
+    down="less",
+    source="Antal et al. 2026, PMC7618810: well established up to 4 mA; tACS is quoted peak to peak",
+    edition="2017-2025 update",
+    status="verified",
+)
+FREQUENCY = Declared(
+    name="frequency_hz",
+    unit="Hz",
+    low=0.1,
+    high=100.0,
+    sides="both",
+    integer=False,
+    asked=True,
+    down="same",
+    source="own choice: the EEG range that a loop can follow, well inside the 0.1-640 Hz of tRNS",
+    edition="1",
+    status="unverified",
+)
+PHASE = Declared(
+    name="phase_rad",
+    unit="rad",
+    low=-2 * pi,
+    high=2 * pi,
+    sides="both",
+    integer=False,
+    asked=True,
+    down="same",
+    source="own choice: one turn either way; a phase sets no dose",
+    edition="1",
+    status="verified",
+)
+RAMP_UP = Declared(
+    name="ramp_up_ms",
+    unit="ms",
+    low=10,
+    high=30_000,
+    sides="both",
+    integer=True,
+    asked=True,
+    down="same",
+    source="own choice: no step of current; the rise itself is bounded by slew_ma_per_s",
+    edition="1",
+    status="unverified",
+)
+RAMP_DOWN = Declared(
+    name="ramp_down_ms",
+    unit="ms",
+    low=10,
+    high=500,
+    sides="both",
+    integer=True,
+    asked=True,
+    down="same",
+    source="own choice: a stop must reach zero soon; an abrupt one gives phosphenes",
+    edition="1",
+    status="unverified",
+)
+DURATION = Declared(
+    name="duration_ms",
+    unit="ms",
+    low=10,
+    high=500,
+    sides="max",
+    integer=True,
+    asked=True,
+    down="less",
+    source="own choice: the longest lease of a hold, after which output ends by itself",
+    edition="1",
+    status="verified",
+)
+SLEW_RATE = Declared(
+    name="slew_ma_per_s",
+    unit="mA/s peak-to-peak",
+    low=0.0,
+    high=2.0,
+    sides="max",
+    integer=False,
+    asked=False,
+    down="less",
+    source="own choice: five times the 4 mA in 10 s of the usual ramp",
+    edition="1",
+    status="unverified",
+)
+CONTACT_IMPEDANCE = Declared(
+    name="impedance_kohm",
+    unit="kohm",
+    low=0.0,
+    high=20.0,
+    sides="both",
+    integer=False,
+    asked=False,
+    down="same",
+    source="open-contact gate used in practice; its fall in the first minute: Hahn 2013",
+    edition="from memory",
+    status="unverified",
+)
+CURRENT_DENSITY = Declared(
+    name="density_ma_cm2",
+    unit="mA/cm2 peak",
+    low=0.0,
+    high=0.63,
+    sides="max",
+    integer=False,
+    asked=False,
+    down="less",
+    source="Bikson et al. 2016, PMC5007190: least density of animal brain injury, 6.3 A/m2, here held at the skin",
+    edition="2016",
+    status="verified",
+)
+ASKED = (AMPLITUDE, FREQUENCY, PHASE, RAMP_UP, RAMP_DOWN, DURATION)
+QUANTITIES = (*ASKED, SLEW_RATE, CONTACT_IMPEDANCE, CURRENT_DENSITY)
+
+BUDGETS = (
+    DeclaredBudget(
+        name="on_time_s",
+        unit="s",
+        high=2400.0,
+        integer=False,
+        source="Bikson et al. 2016, PMC5007190: no serious adverse effect up to 40 min",
+        edition="2016",
+        status="verified",
+    ),
+    DeclaredBudget(
+        name="charge_c",
+        unit="C",
+        high=7.2,
+        integer=False,
+        source="Bikson et al. 2016, PMC5007190: up to 7.2 C; binds before 40 min at 4 mA, which are 9.6 C",
+        edition="2016",
+        status="verified",
+    ),
+)
+FORMULAS: tuple[Formula, ...] = ()
+
+
+def check(train: Train, wave: Hold, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
+    """Every reason that refuses this hold, but for slew, which needs the output of the moment."""
+    reasons = list(dated_facts(limits, facts)) + list(check_impedance(limits, facts))
+    if not (train.modality == limits.modality == "tacs" and "tacs" in caps.modalities):
+        detail = f"a hold of {shown(train.modality)}; limits.toml is for {limits.modality}, the device for "
+        reasons.append(reason(WRONG_KIND, detail + (", ".join(caps.modalities) or "nothing")))
+        return tuple(reasons)
+    asked = quantities(train)
+    for declared in ASKED:
+        reasons += check_value(declared, asked[declared.name], limits, caps)
+    reasons += _check_outputs(train, limits, caps)
+    reasons += _check_density(train, wave, limits)
+    return tuple(reasons)
+
+
+def check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    """The measured contact impedance against every layer; unmeasured is a missing fact."""
+    value = facts.impedance_kohm
+    if value is None:
+        return (reason(FACT_MISSING, "the contact impedance", quantity=CONTACT_IMPEDANCE.name),)
+    if not is_number(value, integer=False):
+        return (not_a_number(CONTACT_IMPEDANCE, value),)
+    return tuple(check_exact(CONTACT_IMPEDANCE, exact(value), limits, code=IMPEDANCE))
+
+
+def check_slew(wave: Hold, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
+    """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
+    asked, ramp_ms = wave.carrier.amplitude_ma_pp, wave.ramp_up_ms
+    if not is_number(asked, integer=False):
+        return (not_a_number(AMPLITUDE, asked),)
+    if not (is_number(ramp_ms, integer=True) and ramp_ms > 0):
+        return (not_a_number(RAMP_UP, ramp_ms),)
+    rise = exact(asked) - _present(amplitude_now)
+    if rise <= 0:
+        return ()
+    slew = rise * 1000 / Fraction(ramp_ms)
+    return tuple(check_exact(SLEW_RATE, slew, limits, code=SLEW, where=f" over {ramp_ms} ms"))
+
+
+def amplitude_ceiling(rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
+    """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach."""
+    high = {row.quantity: row.high for row in rows}
+    reach = _present(amplitude_now) + exact(high[SLEW_RATE.name]) * max(ramp_up_ms, 0) / 1000
+    in_na = floor(
+        min(reach, exact(high[AMPLITUDE.name])) * 1_000_000
+    )  # whole nA: never above the exact value
+    return in_na / 1_000_000
+
+
+def is_down(now: Hold, wave: Hold) -> bool:
+    """Less current with everything else the same, the lease not longer."""
+    same = (
+        wave.carrier.frequency_hz == now.carrier.frequency_hz
+        and wave.carrier.phase_rad == now.carrier.phase_rad
+        and wave.ramp_up_ms == now.ramp_up_ms
+        and wave.ramp_down_ms == now.ramp_down_ms
+    )
+    return (
+        same
+        and 0 <= wave.carrier.amplitude_ma_pp < now.carrier.amplitude_ma_pp
+        and 0 < wave.duration_ms <= now.duration_ms
+    )
+
+
+def exposure(wave: Hold, span_ns: int, amplitude_ma_pp: float) -> Exposure:
+    """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as the asked one."""
+    span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
+    known = is_number(amplitude_ma_pp, integer=False) and amplitude_ma_pp >= 0
+    amplitude = exact(amplitude_ma_pp if known else wave.carrier.amplitude_ma_pp)
+    charge_nc = -floor(-(amplitude / 2 * span / 1000))  # mA x ns / 1000 = nC
+    return Exposure(on_time_s=-(-span // 1000) / 1_000_000, charge_c=charge_nc / 1_000_000_000, n_pulses=0)
+
+
+def ramp_down_max_ns(limits: Limits) -> int:
+    """The longest ramp down that the layers leave."""
+    return floor(min(bound.high for bound in layers(RAMP_DOWN, limits)) * 1_000_000)
+
+
+def _present(amplitude_now: float) -> Fraction:
+    known = is_number(amplitude_now, integer=False) and amplitude_now >= 0
+    return exact(amplitude_now) if known else Fraction(0)
+
+
+def _check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Reason]:
+    """Each contact known to the file and to the device, named once, with a share; shares that balance."""
+    reasons = []
+    names = [output.name for output in train.outputs]
+    for name in sorted(set(names)):
+        if names.count(name) > 1:
+            reasons.append(reason(OUTPUTS, f"contact {shown(name)} is named {names.count(name)} times"))
+        if limits.contact(name) is None:
+            reasons.append(reason(OUTPUTS, f"contact {shown(name)} is not in limits.toml", set_by="protocol"))
+        if name not in caps.outputs:
+            reasons.append(reason(OUTPUTS, f"the device has no contact {shown(name)}", set_by="device"))
+    bad = [output for output in train.outputs if not _is_share(output.share)]
+    if bad:
+        text = ", ".join(f"{shown(output.name)} {shown(output.share)}" for output in bad)
+        return [*reasons, reason(OUTPUTS, f"no share other than 0 from -1 to 1: {text}"[:200])]
+    shares = [exact(output.share) for output in train.outputs]
+    balance = sum(shares, Fraction(0))
+    if not abs(balance) <= SHARE_TOLERANCE:
+        reasons.append(
+            reason(OUTPUTS, f"shares sum to {float(balance):.10g}, expected 0", value=float(balance))
+        )
+    total = sum((share for share in shares if share > 0), Fraction(0))
+    if not abs(total - 1) <= SHARE_TOLERANCE:
+        reasons.append(
+            reason(
+                OUTPUTS,
+                f"positive shares sum to {float(total):.10g}, expected 1",
+                value=float(total),
+                limit=1.0,
+            )
+        )
+    return reasons
+
+
+def _check_density(train: Train, wave: Hold, limits: Limits) -> list[Reason]:
+    """Peak current over area of each contact; one without an area has no density that could pass."""
+    if not is_number(wave.carrier.amplitude_ma_pp, integer=False):
+        return []  # refused already, as not a number
+    peak_ma = abs(exact(wave.carrier.amplitude_ma_pp)) / 2
+    reasons: list[Reason] = []
+    for output in train.outputs:
+        contact = limits.contact(output.name)
+        if contact is None or not _is_share(output.share):
+            continue  # refused already, as outputs
+        area = contact.area_cm2
+        if area is None or not (isfinite(area) and area > 0):
+            reasons.append(
+                reason(FACT_MISSING, f"the area of contact {shown(output.name)}", quantity="area_cm2")
+            )
+            continue
+        density = peak_ma * abs(exact(output.share)) / exact(area)
+        where = f" under {shown(output.name)}"
+        reasons += check_exact(CURRENT_DENSITY, density, limits, code=DENSITY, where=where)
+    return reasons
+
+
+def _is_share(share: float) -> bool:
+    return is_number(share, integer=False) and share != 0 and -1 <= share <= 1
