@@ -97,7 +97,9 @@ class BadFrame(Value, frozen=True, tag="bad_frame"):
 
 
 class Tick(Value, frozen=True, tag="tick"):
-    pass
+    """The interlock's own clock; `behind_ns` is the age of the oldest entry that is not durable yet."""
+
+    behind_ns: int
 
 
 Event = (

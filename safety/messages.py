@@ -96,7 +96,8 @@ class Row(Value, frozen=True):
 class Allowed(Value, frozen=True, tag="allowed"):
     """What the interlock would permit, as far as it can be said beforehand, so that a policy can stay inside.
 
-    `used` and `budget` are by budget name (`on_time_s`, `n_pulses`, ...). `not_before_ns`: the earliest onset of
+    `rows` is empty where they have not changed since the last message that had them. `used` and `budget` are by
+    budget name (`on_time_s`, `n_pulses`, ...). `not_before_ns`: the earliest onset of
     the next train; `amplitude_max` is the highest amplitude now, slew included, in the train's unit.
     """
 
@@ -131,7 +132,8 @@ class Welcome(Value, frozen=True, tag="welcome"):
 
 
 class Permit(Value, frozen=True, tag="permit"):
-    """Permitted. `read_ns` and `sent_ns` are when the interlock read the request and sent the command on."""
+    """Permitted. `token` is the number of the device call that carries it; `read_ns` and `sent_ns` are when the
+    interlock read the request and had sent the command on."""
 
     id: int
     token: int

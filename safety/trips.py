@@ -31,29 +31,58 @@ STOP_AGAIN = _trip("ILK-002", "cut", "STOP was pressed again before output was z
 SIGNALLED = _trip("ILK-003", "ramp", "the interlock was told to end", "start again")
 
 HEARTBEAT = _trip(
-    "ILK-201", "ramp", "the controller's heartbeat stopped", "look at the controller's CPU load and its last lines"
+    "ILK-201",
+    "ramp",
+    "the controller's heartbeat stopped",
+    "look at the controller's CPU load and its last lines",
 )
-CONTROLLER_GONE = _trip("ILK-202", "ramp", "the controller's connection closed", "look at why the controller ended")
-EEG_STALE = _trip("ILK-203", "ramp", "the newest EEG sample is too old", "check amplifier, cable and radio link")
+CONTROLLER_GONE = _trip(
+    "ILK-202", "ramp", "the controller's connection closed", "look at why the controller ended"
+)
+EEG_STALE = _trip(
+    "ILK-203", "ramp", "the newest EEG sample is too old", "check amplifier, cable and radio link"
+)
 EEG_FUTURE = _trip("ILK-204", "ramp", "EEG stamps lie in the future", "check the clock of the LSL sender")
-EEG_FROZEN = _trip("ILK-205", "ramp", "EEG repeats itself", "check the amplifier; it sends the same block again")
-EEG_RATE = _trip("ILK-206", "ramp", "EEG samples do not come at the declared rate", "check the stream's nominal rate")
-EEG_CHANGED = _trip("ILK-207", "ramp", "another stream took the place of the first", "one stream of that name only")
+EEG_FROZEN = _trip(
+    "ILK-205", "ramp", "EEG repeats itself", "check the amplifier; it sends the same block again"
+)
+EEG_RATE = _trip(
+    "ILK-206", "ramp", "EEG samples do not come at the declared rate", "check the stream's nominal rate"
+)
+EEG_CHANGED = _trip(
+    "ILK-207", "ramp", "another stream took the place of the first", "one stream of that name only"
+)
 EEG_UNCLEAN = _trip("ILK-208", "ramp", "too few EEG channels are clean", "check electrodes and reference")
-HOST_SILENT = _trip("ILK-211", "cut", "the device host does not answer in time", "check the driver and its device")
-HOST_GONE = _trip("ILK-212", "cut", "the device host ended", "check the driver; its last line is in the ledger")
-DEVICE_FAILED = _trip("ILK-213", "cut", "the device reported a failure", "read the driver's line, check the device")
+HOST_SILENT = _trip(
+    "ILK-211", "cut", "the device host does not answer in time", "check the driver and its device"
+)
+HOST_GONE = _trip(
+    "ILK-212", "cut", "the device host ended", "check the driver; its last line is in the ledger"
+)
+DEVICE_FAILED = _trip(
+    "ILK-213", "cut", "the device reported a failure", "read the driver's line, check the device"
+)
 READ_BACK = _trip("ILK-214", "cut", "the device holds other settings than were permitted", "check the driver")
-OVER_DELIVERY = _trip("ILK-215", "cut", "the device delivered more than was permitted", "take the device out of use")
+OVER_DELIVERY = _trip(
+    "ILK-215", "cut", "the device delivered more than was permitted", "take the device out of use"
+)
 UNASKED = _trip("ILK-216", "cut", "the device delivered what nobody permitted", "take the device out of use")
 NOT_ENDED = _trip("ILK-217", "cut", "output went on after its lease", "take the device out of use")
-DEVICE_STATE = _trip("ILK-218", "cut", "the device left the armed state by itself", "check link, fault and enable input")
+DEVICE_STATE = _trip(
+    "ILK-218", "cut", "the device left the armed state by itself", "check link, fault and enable input"
+)
 RELAY_SILENT = _trip("ILK-221", "cut", "the watchdog relay does not answer", "check the relay and its line")
 RELAY_OPEN = _trip("ILK-222", "cut", "the watchdog relay opened", "check the relay and its line")
 LEDGER_LATE = _trip("ILK-231", "ramp", "the ledger was not durable in time", "check the disk's load")
-LEDGER_FAILED = _trip("ILK-232", "ramp", "the ledger could not be written", "check the disk; nothing runs unrecorded")
-DISK_LOW = _trip("ILK-233", "ramp", "too little disk space for the ledger", "free space on the disk of the run folder")
-LIMITS_CHANGED = _trip("ILK-234", "ramp", "the limits file changed during the session", "end, check the file, start again")
+LEDGER_FAILED = _trip(
+    "ILK-232", "ramp", "the ledger could not be written", "check the disk; nothing runs unrecorded"
+)
+DISK_LOW = _trip(
+    "ILK-233", "ramp", "too little disk space for the ledger", "free space on the disk of the run folder"
+)
+LIMITS_CHANGED = _trip(
+    "ILK-234", "ramp", "the limits file changed during the session", "end, check the file, start again"
+)
 LATE = _trip("ILK-241", "ramp", "the interlock itself was late", "check the machine's load")
 SUSPENDED = _trip("ILK-242", "cut", "the machine was suspended", "switch suspend off on this machine")
 WALL_CLOCK = _trip("ILK-243", "ramp", "the wall clock jumped", "check time synchronisation")
@@ -97,13 +126,19 @@ REFUSALS: dict[str, tuple[str, str]] = {
 PERMISSIVES: dict[str, tuple[str, str]] = {
     "ILK-401": ("no controller", "start `nociloop run`"),
     "ILK-402": ("the device is not open", "check driver and endpoint in limits.toml"),
-    "ILK-403": ("the device is another one than the limits name", "check [device] identity, driver and distribution"),
+    "ILK-403": (
+        "the device is another one than the limits name",
+        "check [device] identity, driver and distribution",
+    ),
     "ILK-404": ("the limits are not valid today", "ask the responsible person for a new file"),
     "ILK-405": ("the ledger is not durable", "check the disk"),
     "ILK-406": ("too little disk space", "free space"),
     "ILK-407": ("the relay is not connected", "check [relay] endpoint"),
     "ILK-408": ("no fresh clean EEG", "check the amplifier"),
-    "ILK-409": ("unverified or unsigned limits run only simulated endpoints", "have the rows verified and the file signed"),
+    "ILK-409": (
+        "unverified or unsigned limits run only simulated endpoints",
+        "have the rows verified and the file signed",
+    ),
     "ILK-410": ("a fact of today is missing", "write it into [inputs] of limits.toml"),
     "ILK-411": ("the device lacks a capability that nothing else stands in for", "use a relay with feedback"),
 }

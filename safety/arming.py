@@ -1,0 +1,217 @@
+"""The way up: who the controller is, what is missing for READY, a named person's act, the relay's proof test. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.capabilities import Capabilities
+from drivers.link import ArmDevice, Opened
+from safety import acts
+from safety.events import ActPresented, Joined, Now
+from safety.messages import PROTOCOL, ActResult, Allowed, Hello, PhaseChanged, Welcome
+from safety.modalities import check_facts
+from safety.requests import allowed_now, facts_now
+from safety.safing import Step, tell, to_phase
+from safety.state import Arming, Effect, OpenRelay, PetRelay, Rules, State, ToController, ToDevice, ToPerson
+from safety.trips import PERMISSIVES, REFUSALS
+from safety.watchdogs import evidence_trouble
+
+PROOF_STEP_NS = 200_000_000
+DEVICE_ARM_NS = (
+    3_000_000_000  # a charging stimulator takes a second or two (wire-protocols, Magstim: about 1 s)
+)
+
+
+def join(rules: Rules, state: State, event: Joined, now: Now) -> Step:
+    """Take the one controller of this session, or refuse it and say why."""
+    problem = _hello_problem(rules, state, event.hello)
+    if problem:
+        text = f"{REFUSALS[problem][0]}; {REFUSALS[problem][1]}"
+        said = PhaseChanged(phase=state.phase, code=problem, text=text)
+        return Step(state, (ToController(message=said),))
+    taken = msgspec.structs.replace(state, hello=event.hello, controller=True)
+    ready = settle(rules, taken, now)
+    welcome = Welcome(
+        phase=ready.state.phase, session_id=rules.session_id, allowed=welcome_allowed(rules, taken, now)
+    )
+    return Step(ready.state, (ToController(message=welcome), *ready.effects))
+
+
+def _hello_problem(rules: Rules, state: State, hello: Hello) -> str:
+    if state.hello is not None:
+        return "ILK-321"
+    fits = (
+        hello.protocol == PROTOCOL
+        and hello.session_id == rules.session_id
+        and hello.session_digest == rules.session_digest
+        and hello.modality == rules.limits.modality
+        and 1.0 <= hello.sfreq_hz <= 100_000.0
+    )
+    return "" if fits else "ILK-322"
+
+
+def welcome_allowed(rules: Rules, state: State, now: Now) -> Allowed:
+    """The effective limits with all their rows; later messages carry the moving part alone."""
+    return allowed_now(rules, state, now, with_rows=True)
+
+
+def device_problem(rules: Rules, opened: Opened) -> str:
+    """Why the opened device is not the one that the limits name; empty when it is."""
+    device, caps = rules.limits.device, opened.capabilities
+    if caps.driver != device.driver or opened.distribution != device.distribution:
+        return f"driver {caps.driver} of {opened.distribution}, expected {device.driver} of {device.distribution}"
+    if device.identity != "any" and caps.serial != device.identity:
+        return f"identity {caps.serial}, expected {device.identity}"
+    if rules.limits.modality not in caps.modalities:
+        return f"modalities {', '.join(caps.modalities)}, expected {rules.limits.modality}"
+    return _lacking(rules, caps)
+
+
+def _lacking(rules: Rules, caps: Capabilities) -> str:
+    """What the device lacks and nothing else stands in for: without a relay it must end and stop by itself."""
+    if rules.limits.relay.endpoint != "none" or caps.driver == "null":
+        return ""
+    lacks = [
+        name
+        for name, has in (
+            ("ends_by_itself", caps.ends_by_itself),
+            ("stops_on_link_loss", caps.stops_on_link_loss),
+            ("reads_back", caps.reads_back),
+        )
+        if not has
+    ]
+    return f"lacks {', '.join(lacks)} and there is no relay" if lacks else ""
+
+
+def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
+    """Every permissive that is missing for READY, as `code text`."""
+    facts = facts_now(rules, state)
+    found = [
+        ("ILK-401", "" if state.controller else " "),
+        ("ILK-402", "" if state.host == "open" else state.host_text or " "),
+        ("ILK-404", "" if rules.limits.valid_on(rules.today) else rules.today),
+        (
+            "ILK-407",
+            "" if state.relay or rules.limits.relay.endpoint == "none" else rules.limits.relay.endpoint,
+        ),
+        ("ILK-409", "" if rules.simulated else "the endpoint is not a simulated one"),
+        ("ILK-410", "; ".join(reason.text for reason in check_facts(rules.limits, facts))),
+    ]
+    return tuple(f"{code} {PERMISSIVES[code][0]}: {text}".rstrip(": ") for code, text in found if text)
+
+
+def settle(rules: Rules, state: State, now: Now) -> Step:
+    """SAFE becomes READY when nothing is missing, and READY becomes SAFE when something is."""
+    lacks = missing(rules, state, now)
+    if state.phase == "SAFE" and not lacks and not state.ending and state.stopping is None:
+        return to_phase(state, "READY", "", "ready to be armed")
+    if state.phase == "READY" and lacks and state.arming is None:
+        return to_phase(state, "SAFE", lacks[0][:7], "; ".join(lacks))
+    return Step(state)
+
+
+def present(rules: Rules, state: State, event: ActPresented, now: Now) -> Step:
+    """A named person's act: refused with a reason, or begun."""
+    problem = _act_problem(rules, state, event, now)
+    spent = msgspec.structs.replace(
+        state, nonces=state.nonces + 1
+    )  # a nonce is good for one act, valid or not
+    if problem:
+        text = f"{REFUSALS[problem][0]}; {REFUSALS[problem][1]}"
+        return Step(spent, _answer(event.peer, ok=False, code=problem, text=text, state=state))
+    if event.act.act == "reset":
+        reset = msgspec.structs.replace(spent, ending=True)
+        safe = to_phase(reset, "SAFE", "", f"reset by {event.act.person}: {event.act.reason}")
+        return Step(
+            safe.state, _answer(event.peer, ok=True, code="", text="reset", state=safe.state) + safe.effects
+        )
+    return _begin(spent, event, now)
+
+
+def nonce_of(rules: Rules, state: State) -> str:
+    """The nonce that the next act must sign."""
+    return f"{rules.nonce}-{state.nonces}"
+
+
+def _act_problem(rules: Rules, state: State, event: ActPresented, now: Now) -> str:
+    act = event.act
+    person = rules.limits.person(act.person)
+    if person is None:
+        return "ILK-331"
+    if not acts.verify(act, person.public_key):
+        return "ILK-332"
+    if act.session_id != rules.session_id or act.nonce != nonce_of(rules, state):
+        return "ILK-333"
+    if not now.wall_ns < act.expires_wall_ns:
+        return "ILK-333"
+    fits = state.phase == "READY" if act.act == "arm" else state.phase == "TRIPPED" and state.stopping is None
+    if not fits or state.arming is not None or state.stopping is not None:
+        return "ILK-334"
+    if act.act == "arm" and evidence_trouble(rules, state, state.watch.evidence, now) is not None:
+        return "ILK-306"
+    return ""
+
+
+def _answer(peer: int, *, ok: bool, code: str, text: str, state: State) -> tuple[Effect, ...]:
+    return (ToPerson(peer=peer, result=ActResult(ok=ok, code=code, text=text, phase=state.phase)),)
+
+
+def _begin(state: State, event: ActPresented, now: Now) -> Step:
+    arming = Arming(
+        peer=event.peer,
+        person=event.act.person,
+        until_wall_ns=event.act.expires_wall_ns,
+        step="open_1" if state.relay else "device",
+        deadline_ns=now.mono_ns + PROOF_STEP_NS,
+        call=0,
+    )
+    begun = msgspec.structs.replace(state, arming=arming)
+    return Step(begun, (OpenRelay(),)) if state.relay else _arm_device(begun, now)
+
+
+def relay_said(state: State, closed: bool, now: Now) -> Step:
+    """One step of the proof test, at zero output: open, close, open, close, each seen on the feedback contact."""
+    arming = state.arming
+    if arming is None or closed != arming.step.startswith("close"):
+        return Step(state)
+    if arming.step == "close_2":
+        return _arm_device(state, now)
+    following = {"open_1": "close_1", "close_1": "open_2", "open_2": "close_2"}[arming.step]
+    onward = msgspec.structs.replace(arming, step=following, deadline_ns=now.mono_ns + PROOF_STEP_NS)
+    effect: Effect = PetRelay() if following.startswith("close") else OpenRelay()
+    return Step(msgspec.structs.replace(state, arming=onward), (effect,))
+
+
+def _arm_device(state: State, now: Now) -> Step:
+    if state.arming is None:
+        return Step(state)
+    call = state.call + 1
+    arming = msgspec.structs.replace(
+        state.arming, step="device", call=call, deadline_ns=now.mono_ns + DEVICE_ARM_NS
+    )
+    return Step(
+        msgspec.structs.replace(state, call=call, arming=arming), (ToDevice(message=ArmDevice(call=call)),)
+    )
+
+
+def device_armed(rules: Rules, state: State, call: int, now: Now) -> Step:
+    """The device confirmed that it is armed at zero: ARMED."""
+    arming = state.arming
+    if arming is None or arming.call != call:
+        return Step(state)
+    armed = msgspec.structs.replace(
+        state, arming=None, armed_by=arming.person, armed_until_wall_ns=arming.until_wall_ns
+    )
+    changed = to_phase(armed, "ARMED", "", f"armed by {arming.person}")
+    said = _answer(arming.peer, ok=True, code="", text="armed", state=changed.state)
+    allowed = tell(changed.state, allowed_now(rules, changed.state, now, with_rows=True))
+    return Step(changed.state, said + changed.effects + allowed)
+
+
+def arming_failed(state: State, code: str, text: str) -> Step:
+    """Give up an arming: the relay opens, nothing was put out."""
+    if state.arming is None:
+        return Step(state)
+    full = f"{REFUSALS[code][0]} ({text}); {REFUSALS[code][1]}"
+    effects = _answer(state.arming.peer, ok=False, code=code, text=full, state=state)
+    return Step(msgspec.structs.replace(state, arming=None), (OpenRelay(), *effects))

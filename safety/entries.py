@@ -1,0 +1,129 @@
+"""What one ledger entry holds, and how an effect is written in it. Pure; shared by the writer and the verifier's re-execution."""
+
+from __future__ import annotations
+
+import zlib
+from typing import assert_never
+
+import msgspec
+
+from drivers.stimulation import Value
+from safety.events import Event, Now
+from safety.messages import Permit, Refusal, Trip
+from safety.safing import Step
+from safety.state import (
+    Effect,
+    EndProcess,
+    OpenRelay,
+    PetRelay,
+    Rules,
+    State,
+    ToController,
+    ToDevice,
+    ToPerson,
+    Watch,
+)
+
+GENESIS_HASH = "0" * 64
+
+
+class Software(Value, frozen=True):
+    """What ran: the digest of the deciding code, and the versions of what it rests on."""
+
+    digest: str
+    python: str
+    msgspec: str
+    nociloop: str
+
+
+class Genesis(Value, frozen=True):
+    """The first line: all that re-execution needs, and where the log was begun."""
+
+    prev: str
+    seq: int
+    kind: str
+    now: Now
+    utc: str
+    boot_id: str
+    rules: Rules
+    state: State
+    software: Software
+
+
+class Fold(Value, frozen=True):
+    """The foldable events since the entry before: how many of each, and the Watch that they left."""
+
+    counts: dict[str, int]
+    watch: Watch
+
+
+class Entry(Value, frozen=True):
+    """One decision. `state` is the CRC-32 of the state that follows; `effects` are as `written` says."""
+
+    prev: str
+    seq: int
+    now: Now
+    event: Event
+    before: str
+    after: str
+    effects: tuple[str, ...]
+    state: str
+    fold: Fold | None = None
+
+
+class Close(Value, frozen=True):
+    """The last line of a ledger that was ended in order."""
+
+    prev: str
+    seq: int
+    kind: str
+    now: Now
+    status: int
+
+
+_json = msgspec.json.Encoder()
+
+
+def written(effect: Effect) -> str:
+    """An effect in a few words: what was sent to whom, and a verdict with each limit that refused and its margin."""
+    match effect:
+        case ToDevice(message=message):
+            return f"device {type(message).__name__} {message.call}"
+        case ToController(message=Refusal() as refusal):
+            return f"refusal {refusal.id} " + _json.encode(refusal.reasons).decode()
+        case ToController(message=Permit() as permit):
+            return f"permit {permit.id} until {permit.lease_until_ns}"
+        case ToController(message=Trip() as trip):
+            return f"trip {trip.code} {trip.text}"
+        case ToController(message=message):
+            return f"controller {type(message).__name__}"
+        case ToPerson(peer=peer, result=result):
+            return f"person {peer} {'ok' if result.ok else result.code}"
+        case PetRelay():
+            return "pet"
+        case OpenRelay():
+            return "open relay"
+        case EndProcess(status=status):
+            return f"end {status}"
+        case _:
+            assert_never(effect)
+
+
+def state_crc(state: State) -> str:
+    """The state in eight hex digits: enough to show a re-execution that went another way."""
+    return f"{zlib.crc32(_json.encode(state)):08x}"
+
+
+def entry_of(before: State, event: Event, step: Step, now: Now, fold: Fold | None) -> Entry:
+    """The entry of a step, still without the hash of the line before it."""
+    return Entry(
+        prev="",
+        seq=before.entries,
+        now=now,
+        event=event,
+        before=before.phase,
+        after=step.state.phase,
+        effects=tuple(written(effect) for effect in step.effects),
+        state=state_crc(step.state),
+        fold=fold,
+    )

@@ -1,0 +1,284 @@
+"""State table; step(rules, state, event, now) -> state, effects. Pure: imports no time, os, socket, asyncio.
+
+SAFE -> READY -> ARMED -> TRIPPED, and TRIPPED leads to SAFE only, by a named person's reset. There is no override.
+
+Every event goes through `step`: first `observe` notes what is fresh (and alone touches the Watch), then the event's own
+room decides. The rooms: arming (the way up), requests (permit or refuse), delivery (what came out), watchdogs
+(freshness), safing (the ways down).
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from drivers.link import CallFailed, Delivered, Done, Fired, Opened, Poll, Prepared, Status
+from safety import arming, delivery, requests, safing, trips, watchdogs
+from safety.events import (
+    ActPresented,
+    Asked,
+    BadFrame,
+    Beat,
+    Durable,
+    EndAsked,
+    Event,
+    FireAsked,
+    Gone,
+    HostGone,
+    HostSaid,
+    Joined,
+    LedgerTrouble,
+    Now,
+    PauseAsked,
+    RelayGone,
+    RelaySaid,
+    StopPressed,
+    Tick,
+)
+from safety.safing import Step, trip
+from safety.state import Effect, EndProcess, OpenRelay, PetRelay, Rules, State, ToDevice
+
+BAD_FRAMES_MAX = 20
+END_NS = 2_000_000_000
+
+FOLDABLE = (Tick, Beat, Durable, RelaySaid)
+
+
+def step(rules: Rules, state: State, event: Event, now: Now) -> Step:
+    """What the interlock becomes and does when `event` happens at `now`. Never raises on any event."""
+    late_ns = now.mono_ns - state.watch.tick_ns if state.watch.tick_ns else 0
+    seen = msgspec.structs.replace(state, watch=watchdogs.observe(state.watch, event, now))
+    decided = _decide(rules, seen, event, now, late_ns)
+    if is_entry(state, event, decided):
+        return Step(msgspec.structs.replace(decided.state, entries=state.entries + 1), decided.effects)
+    return decided
+
+
+def is_entry(before: State, event: Event, decided: Step) -> bool:
+    """Whether this step stands in the ledger: all do but those foldable ones that decided nothing."""
+    foldable = isinstance(event, FOLDABLE) or (
+        isinstance(event, HostSaid) and isinstance(event.message, Status)
+    )
+    if not foldable:
+        return True
+    if any(not _is_upkeep(effect) for effect in decided.effects):
+        return True
+    return msgspec.structs.replace(decided.state, watch=before.watch) != before
+
+
+def _is_upkeep(effect: Effect) -> bool:
+    return isinstance(effect, PetRelay) or (isinstance(effect, ToDevice) and isinstance(effect.message, Poll))
+
+
+def _decide(rules: Rules, state: State, event: Event, now: Now, late_ns: int) -> Step:
+    match event:
+        case Tick():
+            return _tick(rules, state, now, late_ns)
+        case Beat():
+            return Step(state)
+        case Durable():
+            return requests.durable(rules, state, now)
+        case Asked():
+            return requests.ask(rules, state, event, now)
+        case FireAsked():
+            return requests.fire(rules, state, event, now)
+        case HostSaid(message=message):
+            return _host_said(rules, state, message, now)
+        case RelaySaid(closed=closed):
+            return _relay_said(rules, state, closed, now)
+        case StopPressed(source=source, ends=ends):
+            return safing.press_stop(rules, state, source, ends, now)
+        case ActPresented():
+            return arming.present(rules, state, event, now)
+        case Joined():
+            return arming.join(rules, state, event, now)
+        case PauseAsked(pause=pause):
+            armed = state.phase == "ARMED"
+            return safing.stand_down(rules, state, "READY", pause.reason, now) if armed else Step(state)
+        case EndAsked(end=end):
+            return _end(rules, state, end.reason, now)
+        case Gone(why=why):
+            return _controller_gone(rules, state, why, now)
+        case HostGone(why=why):
+            return _host_gone(rules, state, why, now)
+        case RelayGone(why=why):
+            gone = msgspec.structs.replace(state, relay=False)
+            return _unless_armed(rules, gone, trips.RELAY_OPEN, why, now)
+        case LedgerTrouble(kind=kind, text=text):
+            return _ledger_trouble(rules, state, kind, text, now)
+        case BadFrame(source=source, text=text):
+            return _bad_frame(rules, state, f"{source}: {text}", now)
+        case _:
+            assert_never(event)
+
+
+def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
+    match message:
+        case Status():
+            return Step(state)
+        case Prepared():
+            return requests.prepared(rules, state, message, now)
+        case Fired():
+            return requests.fired(rules, state, message, now)
+        case Delivered(delivery=slice_):
+            return delivery.delivered(rules, state, slice_, now)
+        case Opened():
+            return _opened(rules, state, message, now)
+        case Done(call=call):
+            if state.arming is not None and state.arming.call == call:
+                return arming.device_armed(rules, state, call, now)
+            stopped = safing.stop_confirmed(state, call)
+            settled = arming.settle(rules, stopped.state, now)
+            return Step(settled.state, stopped.effects + settled.effects)
+        case CallFailed():
+            return _call_failed(rules, state, message, now)
+        case _:
+            return Step(state)
+
+
+def _opened(rules: Rules, state: State, said: Opened, now: Now) -> Step:
+    problem = arming.device_problem(rules, said)
+    host = "failed" if problem else "open"
+    held = msgspec.structs.replace(state, host=host, host_text=problem, capabilities=said.capabilities)
+    return arming.settle(rules, held, now)
+
+
+def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step:
+    detail = f"{said.code}: {said.text}"
+    if state.stopping is not None and state.stopping.call == said.call:
+        return safing.stop_confirmed(state, said.call)  # opens the relay: the second way to zero
+    if state.arming is not None and (state.arming.call == said.call or said.call <= 0):
+        failed = arming.arming_failed(state, "ILK-336", detail)
+        down = safing.stop_device(rules, failed.state, "cut", now)
+        return Step(down.state, failed.effects + down.effects)
+    if state.phase == "ARMED":
+        return requests.failed(rules, state, said, now)
+    if state.host == "opening" or said.call <= 0:
+        broken = msgspec.structs.replace(state, host="failed", host_text=detail)
+        return arming.settle(rules, broken, now)
+    return Step(state)
+
+
+def _relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
+    noted = state if state.relay_closed == closed and state.relay else msgspec.structs.replace(
+        state, relay=True, relay_closed=closed
+    )  # fmt: skip
+    if state.arming is not None:
+        return arming.relay_said(noted, closed, now)
+    if state.phase == "ARMED" and not closed:
+        return trip(rules, noted, trips.RELAY_OPEN, "its feedback contact says open", now)
+    return arming.settle(rules, noted, now) if not state.relay else Step(noted)
+
+
+def _unless_armed(rules: Rules, state: State, kind: trips.TripKind, why: str, now: Now) -> Step:
+    """A trip where something may be running; else a permissive that is missing."""
+    if state.phase in ("ARMED", "TRIPPED") or state.arming is not None:
+        return trip(rules, state, kind, why, now)
+    return arming.settle(rules, state, now)
+
+
+def _host_gone(rules: Rules, state: State, why: str, now: Now) -> Step:
+    gone = msgspec.structs.replace(state, host="gone", host_text=why)
+    down = _unless_armed(rules, gone, trips.HOST_GONE, why, now)
+    # Nobody is left to confirm a stop: the relay is the way to zero, and it is opened whatever the phase.
+    return Step(msgspec.structs.replace(down.state, stopping=None), (*down.effects, OpenRelay()))
+
+
+def _controller_gone(rules: Rules, state: State, why: str, now: Now) -> Step:
+    gone = msgspec.structs.replace(state, controller=False)
+    if state.phase == "ARMED" or state.arming is not None:
+        return trip(rules, gone, trips.CONTROLLER_GONE, why, now)
+    if state.phase == "TRIPPED":
+        return Step(gone)
+    safe = safing.to_phase(gone, "SAFE", "", why)
+    return Step(msgspec.structs.replace(safe.state, ending=True), safe.effects)
+
+
+def _end(rules: Rules, state: State, reason: str, now: Now) -> Step:
+    if state.phase == "TRIPPED":
+        return Step(state)
+    armed = state.phase == "ARMED" or state.arming is not None
+    down = (
+        safing.stand_down(rules, state, "SAFE", reason, now)
+        if armed
+        else safing.to_phase(state, "SAFE", "", reason)
+    )
+    return Step(msgspec.structs.replace(down.state, ending=True), down.effects)
+
+
+def _ledger_trouble(rules: Rules, state: State, kind: str, text: str, now: Now) -> Step:
+    row = {"failed": trips.LEDGER_FAILED, "disk_low": trips.DISK_LOW}.get(kind, trips.LIMITS_CHANGED)
+    return trip(rules, state, row, text, now)
+
+
+def _bad_frame(rules: Rules, state: State, detail: str, now: Now) -> Step:
+    counted = msgspec.structs.replace(state, bad_frames=state.bad_frames + 1)
+    if detail.startswith("host"):
+        return _unless_armed(rules, counted, trips.DEVICE_FAILED, detail, now)
+    too_many = (
+        counted.bad_frames >= BAD_FRAMES_MAX and detail.startswith("controller") and state.phase == "ARMED"
+    )
+    return trip(rules, counted, trips.FRAMES, detail, now) if too_many else Step(counted)
+
+
+def _tick(rules: Rules, state: State, now: Now, late_ns: int) -> Step:
+    """What is due by the clock: watchdogs, deadlines, pets and polls, the end."""
+    if state.phase == "ARMED":
+        found = _armed_trouble(rules, state, now, late_ns)
+        if found is not None:
+            return found
+    if state.arming is not None and now.mono_ns > state.arming.deadline_ns:
+        return _arming_overdue(rules, state, now)
+    if state.stopping is not None and now.mono_ns > state.stopping.deadline_ns:
+        unconfirmed = msgspec.structs.replace(
+            state, stopping=None, host="failed", host_text="the stop was not confirmed"
+        )
+        return Step(unconfirmed, (OpenRelay(),))
+    if state.ending:
+        return _ending(state, now)
+    return _upkeep(state, now)
+
+
+def _armed_trouble(rules: Rules, state: State, now: Now, late_ns: int) -> Step | None:
+    if late_ns > watchdogs.LATE_NS:
+        return trip(rules, state, trips.LATE, f"a tick came after {late_ns / 1e6:.0f} ms", now)
+    kind = watchdogs.overdue(rules, state, now) or watchdogs.device_trouble(state, now)
+    if kind is not None:
+        return trip(rules, state, kind, "", now)
+    return requests.overdue_stage(rules, state, now) or delivery.not_ended(rules, state, now)
+
+
+def _arming_overdue(rules: Rules, state: State, now: Now) -> Step:
+    arming_ = state.arming
+    if arming_ is None or arming_.step != "device":
+        return arming.arming_failed(state, "ILK-335", f"no answer at {arming_.step if arming_ else ''}")
+    failed = arming.arming_failed(state, "ILK-336", "no answer in time")
+    down = safing.stop_device(rules, failed.state, "cut", now)
+    return Step(down.state, failed.effects + down.effects)
+
+
+def _upkeep(state: State, now: Now) -> Step:
+    """Pet the relay while armed or in the last steps of arming, and ask the host for its status."""
+    effects: tuple[Effect, ...] = ()
+    watch = state.watch
+    petting = state.phase == "ARMED" or (
+        state.arming is not None and state.arming.step in ("close_2", "device")
+    )
+    if state.relay and petting:
+        effects += (PetRelay(),)
+        watch = msgspec.structs.replace(watch, pet_ns=now.mono_ns)
+    if state.host == "open" and watch.poll_ns == 0 and now.mono_ns - watch.host_ns >= watchdogs.POLL_NS:
+        watch = msgspec.structs.replace(watch, poll=watch.poll + 1, poll_ns=now.mono_ns)
+        effects += (ToDevice(message=Poll(call=-watch.poll)),)
+    return Step(msgspec.structs.replace(state, watch=watch), effects)
+
+
+def _ending(state: State, now: Now) -> Step:
+    """The process ends when output is confirmed zero and the ledger is durable, or when that takes too long."""
+    if state.done_ns == 0:
+        return Step(msgspec.structs.replace(state, done_ns=now.mono_ns))
+    durable = state.watch.durable >= state.entries
+    if (state.stopping is None and durable) or now.mono_ns - state.done_ns > END_NS:
+        return Step(state, (EndProcess(status=4 if state.trip else 0),))
+    return Step(state)

@@ -1,0 +1,175 @@
+"""Hash-chained log: append, anchor. The thread here owns the file; the deciding thread only puts bytes in a queue.
+
+A line is canonical JSON; `prev` is the SHA-256 of the line before it, without its newline. An fsync that failed is never
+tried again: the trouble is reported, and the ledger takes nothing more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from safety.entries import GENESIS_HASH, Close, Entry, Genesis
+from safety.events import LedgerTrouble
+
+QUEUE_MAX = 4096
+WATCH_EVERY_S = 1.0
+DISK_FREE_MIN = 50_000_000  # bytes; a session of hours writes a few megabytes
+_PREV = b'{"prev":""'
+
+Line = Genesis | Entry | Close
+
+
+class LedgerFull(Exception):
+    """More entries are waiting for the disk than the queue holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The limits file that must not change while the session runs, and its SHA-256."""
+
+    path: Path
+    digest: str
+
+
+class Ledger:
+    """The writer. `append` never blocks; `news_fd` becomes readable when there is something for `news`."""
+
+    def __init__(self, path: Path, watched: Watched) -> None:
+        """Create the file; an existing one is never opened, OSError says so."""
+        self._path = path
+        self._watched = watched
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o640)
+        _sync_directory(path.parent)
+        self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._news: deque[int | LedgerTrouble] = deque(maxlen=QUEUE_MAX)
+        self.news_fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._encoder = msgspec.json.Encoder()
+        self._durable = 0
+        self._appended = 0
+        self._failed = False
+        self._said: set[str] = set()
+        self.head = GENESIS_HASH
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    def start(self) -> None:
+        """Start the ledger's thread."""
+        self._thread.start()
+
+    def append(self, line: Line) -> None:
+        """Queue a line whose `prev` is empty; raises LedgerFull when the disk is too far behind."""
+        if self._appended - self._durable >= QUEUE_MAX:
+            raise LedgerFull(f"{QUEUE_MAX} entries wait for the disk")
+        self._appended += 1
+        self._queue.put((line.seq, self._encoder.encode(line)))
+
+    def news(self) -> list[int | LedgerTrouble]:
+        """What happened since the last call: an int n says that all entries below n are durable."""
+        try:
+            os.read(self.news_fd, 4096)
+        except BlockingIOError:
+            pass  # a wake-up that an earlier call has already drained
+        found = []
+        while self._news:
+            found.append(self._news.popleft())
+        return found
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what is queued and end the thread; whether all of it reached the disk."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive() and not self._failed
+
+    def _say(self, item: int | LedgerTrouble) -> None:
+        if isinstance(item, LedgerTrouble):
+            if item.kind in self._said:
+                return
+            self._said.add(item.kind)
+        self._news.append(item)
+        try:
+            os.write(self._wake_fd, b"!")
+        except BlockingIOError:
+            pass  # the pipe is full of wake-ups already
+
+    def _run(self) -> None:
+        next_watch_s = 0.0
+        while True:
+            wait_s = max(0.0, next_watch_s - time.monotonic())
+            try:
+                first = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
+            except queue.Empty:
+                self._look()
+                next_watch_s = time.monotonic() + WATCH_EVERY_S
+                continue
+            if not self._write(first) or first is None:
+                return
+
+    def _write(self, first: tuple[int, bytes] | None) -> bool:
+        """Write everything queued with one sync; False when the thread must end."""
+        batch, last = bytearray(), -1
+        item, more = first, True
+        while item is not None and more:
+            last, body = item
+            line = b'{"prev":"' + self.head.encode() + b'"' + body[len(_PREV) :]
+            self.head = hashlib.sha256(line).hexdigest()
+            batch += line + b"\n"
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                more = False
+        if batch and not self._put(bytes(batch)):
+            return False
+        if last >= 0:
+            self._durable = last + 1
+            self._say(last + 1)
+        if item is None:
+            os.close(self._fd)
+            return False
+        return True
+
+    def _put(self, data: bytes) -> bool:
+        """Write and sync; the first failure is the last."""
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self._failed = True
+            self._say(LedgerTrouble(kind="failed", text=f"{self._path.name}: {error.strerror}"))
+            return False
+        return True
+
+    def _look(self) -> None:
+        """Disk space, and the limits file: unchanged."""
+        try:
+            space = os.statvfs(self._path.parent)
+            free = space.f_bavail * space.f_frsize
+            if free < DISK_FREE_MIN:
+                self._say(LedgerTrouble(kind="disk_low", text=f"{free // 1_000_000} MB free, expected 50"))
+            digest = hashlib.sha256(self._watched.path.read_bytes()).hexdigest()
+        except OSError as error:
+            self._say(LedgerTrouble(kind="limits_changed", text=f"{error.filename}: {error.strerror}"))
+            return
+        if digest != self._watched.digest:
+            self._say(
+                LedgerTrouble(kind="limits_changed", text=f"{self._watched.path.name}: digest {digest[:12]}")
+            )
+
+
+def _sync_directory(path: Path) -> None:
+    """A new file is there after a power cut only if its directory was synced."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,109 @@
+"""The ways down: trip, stop, and what becomes of everything under way. Pure; used by every room of the interlock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from drivers.link import StopDevice, ToHost
+from safety import trips
+from safety.events import Now
+from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
+from safety.modalities import ramp_down_ns
+from safety.state import Effect, OpenRelay, Rules, State, Stopping, ToController, ToDevice, ToPerson
+from safety.trips import How, TripKind
+
+STOP_SLACK_NS = 150_000_000  # a stop that is not confirmed this long after its ramp: the relay opens
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A new state, and what is to be done about it, in order."""
+
+    state: State
+    effects: tuple[Effect, ...] = ()
+
+    def then(self, *effects: Effect) -> Step:
+        """The same step with more effects behind."""
+        return Step(self.state, self.effects + effects)
+
+
+def call_device(state: State, message: ToHost) -> Step:
+    """Send the host a message that carries the next call number, which the message must already bear."""
+    return Step(msgspec.structs.replace(state, call=message.call), (ToDevice(message=message),))
+
+
+def tell(state: State, message: FromInterlock) -> tuple[Effect, ...]:
+    """Tell the controller, if there is one."""
+    return (ToController(message=message),) if state.controller else ()
+
+
+def to_phase(state: State, phase: Phase, code: str, text: str) -> Step:
+    """Go to a phase and say so."""
+    said = PhaseChanged(phase=phase, code=code, text=text)
+    return Step(msgspec.structs.replace(state, phase=phase), tell(state, said))
+
+
+def stop_device(rules: Rules, state: State, how: How, now: Now) -> Step:
+    """Send the device to zero and forget everything that was asked; what is firing counts as delivered."""
+    ramp_ns = 0
+    if how == "ramp" and state.running is not None:
+        ramp_ns = ramp_down_ns(state.running.train)
+    call = state.call + 1
+    stopping = Stopping(call=call, how=how, deadline_ns=now.mono_ns + ramp_ns + STOP_SLACK_NS)
+    arming = state.arming
+    after = msgspec.structs.replace(
+        state, call=call, asked=None, firing=None, arming=None, armed_by="", stopping=stopping
+    )
+    effects: tuple[Effect, ...] = (ToDevice(message=StopDevice(call=call, how=how)),)
+    if how == "cut":
+        effects += (OpenRelay(),)
+    if arming is not None:
+        result = ActResult(ok=False, code="ILK-336", text="stopped while arming", phase=state.phase)
+        effects += (ToPerson(peer=arming.peer, result=result),)
+    return Step(after, effects)
+
+
+def trip(rules: Rules, state: State, kind: TripKind, detail: str, now: Now) -> Step:
+    """Latch to safe. The first reason is kept; a later one may only make a ramp a cut."""
+    if state.phase == "TRIPPED":
+        ramping = state.stopping is not None and state.stopping.how == "ramp"
+        return stop_device(rules, state, "cut", now) if ramping and kind.how == "cut" else Step(state)
+    stopped = stop_device(rules, state, kind.how, now)
+    text = f"{kind.text}: {detail}" if detail else kind.text
+    said = Trip(code=kind.code, text=text, remedy=kind.remedy)
+    changed = to_phase(stopped.state, "TRIPPED", kind.code, text)
+    tripped = msgspec.structs.replace(changed.state, trip=kind.code, trip_text=text)
+    return Step(tripped, stopped.effects + tell(state, said) + changed.effects)
+
+
+def press_stop(rules: Rules, state: State, source: str, ends: bool, now: Now) -> Step:
+    """STOP: always taken. A second one, before zero is confirmed, cuts."""
+    ending = state.ending or ends
+    if state.phase == "TRIPPED":
+        again = Step(state)
+        if not ends and state.stopping is not None:
+            again = trip(rules, state, trips.STOP_AGAIN, source, now)
+        return Step(msgspec.structs.replace(again.state, ending=ending), again.effects)
+    if ends and state.phase != "ARMED":
+        down = stop_device(rules, state, "ramp", now) if state.host == "open" else Step(state)
+        safe = to_phase(down.state, "SAFE", trips.SIGNALLED.code, source)
+        return Step(msgspec.structs.replace(safe.state, ending=True), down.effects + safe.effects)
+    kind = trips.SIGNALLED if ends else trips.STOP
+    tripped = trip(rules, state, kind, source, now)
+    return Step(msgspec.structs.replace(tripped.state, ending=ending), tripped.effects)
+
+
+def stand_down(rules: Rules, state: State, phase: Phase, text: str, now: Now) -> Step:
+    """An orderly way out of ARMED that is no trip: ramp down, disarm, open the relay when zero is confirmed."""
+    down = stop_device(rules, state, "ramp", now)
+    changed = to_phase(down.state, phase, "", text)
+    return Step(changed.state, down.effects + changed.effects)
+
+
+def stop_confirmed(state: State, call: int) -> Step:
+    """The device is at zero and disarmed, by its own word: the second way to zero may follow."""
+    if state.stopping is None or state.stopping.call != call:
+        return Step(state)
+    return Step(msgspec.structs.replace(state, stopping=None, running=None, before=None), (OpenRelay(),))

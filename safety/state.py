@@ -1,0 +1,180 @@
+"""What the interlock knows: State, its Watch, and what is asked, running and stopping. Values only.
+
+`Watch` is all that a foldable event (heartbeat, tick, status, durability) may touch. It stands beside the entry that
+folds such events, so that a ledger can be re-executed without each of them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from drivers.capabilities import Capabilities
+from drivers.link import ToHost
+from drivers.stimulation import Train, Value
+from safety.dose import Dose
+from safety.limit_values import Limits
+from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request
+from safety.trips import How
+
+
+class Rules(Value, frozen=True):
+    """What holds for the whole session: the limits, and what was judged before it began."""
+
+    session_id: str
+    session_digest: str
+    limits: Limits
+    simulated: bool
+    today: str
+    nonce: str
+
+
+class Watch(Value, frozen=True, array_like=True):
+    """The freshest word of each watched party; times are mono ns, 0 where nothing was heard."""
+
+    tick_ns: int = 0
+    beat_ns: int = 0
+    beat_seq: int = -1
+    progress: int = -1
+    progress_ns: int = 0
+    evidence: Evidence | None = None
+    evidence_ns: int = 0
+    crc_ns: int = 0
+    anchor_samples: int = 0
+    anchor_ns: int = 0
+    previous_samples: int = 0
+    previous_ns: int = 0
+    poll: int = 0
+    poll_ns: int = 0
+    host_ns: int = 0
+    host_state: str = ""
+    host_amplitude: float = 0.0
+    impedance_kohm: float | None = None
+    pet_ns: int = 0
+    relay_ns: int = 0
+    durable: int = 0
+    behind_ns: int = 0
+    boot_offset_ns: int = 0
+    wall_offset_ns: int = 0
+
+
+class AskedFor(Value, frozen=True):
+    """A permitted request on its way to the device. `after` is the entry that must be durable first."""
+
+    request: Request
+    stage: Literal["durable", "preparing", "ready"]
+    since_ns: int
+    after: int
+    call: int
+    token: int
+
+
+class Firing(Value, frozen=True):
+    """A fire on its way: from here on it counts as delivered until the device says otherwise."""
+
+    request: Request
+    call: int
+    token: int
+    since_ns: int
+    onset_at_ns: int
+
+
+class Running(Value, frozen=True):
+    """A fired train or hold. `ceiling` is the amplitude that it may have until `settled_ns`, when a hold took over
+    from a higher one; `until_ns` is when output must have begun to end, `zero_ns` when it must be zero."""
+
+    id: int
+    token: int
+    train: Train
+    onset_ns: int
+    until_ns: int
+    zero_ns: int
+    ceiling: float
+    settled_ns: int
+    pulses: int = 0
+    ended: bool = False
+
+
+class Stopping(Value, frozen=True):
+    """A stop on its way. Not confirmed by `deadline_ns`: the relay is opened."""
+
+    call: int
+    how: How
+    deadline_ns: int
+
+
+class Arming(Value, frozen=True):
+    """A verified act in the making: the relay's proof test step by step, then the device's arming."""
+
+    peer: int
+    person: str
+    until_wall_ns: int
+    step: Literal["open_1", "close_1", "open_2", "close_2", "device"]
+    deadline_ns: int
+    call: int
+
+
+class State(Value, frozen=True):
+    phase: Phase = "SAFE"
+    entries: int = 0
+    call: int = 0
+    hello: Hello | None = None
+    controller: bool = False
+    host: Literal["opening", "open", "failed", "gone"] = "opening"
+    host_text: str = ""
+    capabilities: Capabilities | None = None
+    relay: bool = False
+    relay_closed: bool = False
+    arming: Arming | None = None
+    armed_by: str = ""
+    armed_until_wall_ns: int = 0
+    nonces: int = 0
+    last_id: int = 0
+    asked: AskedFor | None = None
+    firing: Firing | None = None
+    running: Running | None = None
+    before: Running | None = None
+    not_before_ns: int = 0
+    last_lapse_ns: int = 0
+    lapses: tuple[int, ...] = ()
+    dose: Dose = Dose()
+    stopping: Stopping | None = None
+    trip: str = ""
+    trip_text: str = ""
+    bad_frames: int = 0
+    ending: bool = False
+    done_ns: int = 0
+    watch: Watch = Watch()
+
+
+class ToDevice(Value, frozen=True, tag="to_device"):
+    """Send the device host a message."""
+
+    message: ToHost
+
+
+class ToController(Value, frozen=True, tag="to_controller"):
+    message: FromInterlock
+
+
+class ToPerson(Value, frozen=True, tag="to_person"):
+    """Answer the act that came in over connection `peer`."""
+
+    peer: int
+    result: ActResult
+
+
+class PetRelay(Value, frozen=True, tag="pet"):
+    pass
+
+
+class OpenRelay(Value, frozen=True, tag="open_relay"):
+    pass
+
+
+class EndProcess(Value, frozen=True, tag="end_process"):
+    """Everything is safe and said: the process may end."""
+
+    status: int
+
+
+Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | EndProcess

@@ -1,0 +1,152 @@
+"""Freshness of everything the interlock rests on: `observe` takes note, `overdue` says what is wrong. Pure.
+
+`observe` alone may handle a foldable event. Ages are two-sided: a stamp from the future is as bad as an old one.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.link import Status
+from drivers.stimulation import amplitude
+from safety import trips
+from safety.events import Beat, Durable, Event, HostSaid, Now, RelaySaid, Tick
+from safety.messages import Evidence
+from safety.state import Rules, State, Watch
+from safety.trips import TripKind
+
+POLL_NS = 25_000_000
+RELAY_NS = 80_000_000
+LEDGER_NS = 250_000_000  # design section 5
+LATE_NS = 150_000_000
+SUSPEND_NS = 500_000_000
+WALL_NS = 2_000_000_000  # design section 4
+FUTURE_NS = 20_000_000  # own choice: LSL's clock correction is good to about a millisecond on a local network
+CRC_NS = 1_000_000_000  # own choice: a block that stays the same for a second, against float noise, is a frozen source
+RATE_SPAN_NS = 4_000_000_000
+
+
+def observe(watch: Watch, event: Event, now: Now) -> Watch:
+    """The watch after a foldable event, or the same watch for any other."""
+    match event:
+        case Tick(behind_ns=behind_ns):
+            return msgspec.structs.replace(watch, tick_ns=now.mono_ns, behind_ns=behind_ns)
+        case Beat(heartbeat=beat):
+            seen = _evidence(watch, beat.evidence, now)
+            moved = beat.progress > watch.progress
+            return msgspec.structs.replace(
+                seen,
+                beat_ns=now.mono_ns,
+                beat_seq=beat.seq,
+                progress=max(beat.progress, watch.progress),
+                progress_ns=now.mono_ns if moved else watch.progress_ns,
+            )
+        case Durable(seq=seq):
+            return msgspec.structs.replace(watch, durable=max(seq, watch.durable))
+        case RelaySaid():
+            return msgspec.structs.replace(watch, relay_ns=now.mono_ns)
+        case HostSaid(message=Status() as said):
+            if -said.call != watch.poll:
+                return watch  # an answer to an older poll proves nothing about now
+            return msgspec.structs.replace(
+                watch,
+                host_ns=now.mono_ns,
+                poll_ns=0,
+                host_state=said.status.state,
+                host_amplitude=said.status.amplitude,
+                impedance_kohm=said.status.impedance_kohm,
+            )
+        case _:
+            return watch
+
+
+def _evidence(watch: Watch, evidence: Evidence, now: Now) -> Watch:
+    before = watch.evidence
+    fresh = before is None or evidence.crc != before.crc
+    restart = before is None or now.mono_ns - watch.anchor_ns >= RATE_SPAN_NS
+    return msgspec.structs.replace(
+        watch,
+        evidence=evidence,
+        evidence_ns=now.mono_ns,
+        crc_ns=now.mono_ns if fresh else watch.crc_ns,
+        previous_samples=watch.anchor_samples if restart else watch.previous_samples,
+        previous_ns=watch.anchor_ns if restart else watch.previous_ns,
+        anchor_samples=evidence.n_samples if restart else watch.anchor_samples,
+        anchor_ns=now.mono_ns if restart else watch.anchor_ns,
+    )
+
+
+def evidence_trouble(rules: Rules, state: State, evidence: Evidence | None, now: Now) -> TripKind | None:
+    """What is wrong with this evidence at this instant; None when an increase may rest on it."""
+    hello, watch, limits = state.hello, state.watch, rules.limits.watch
+    if evidence is None or hello is None:
+        return trips.EEG_STALE
+    if evidence.stream_uid != hello.stream_uid:
+        return trips.EEG_CHANGED
+    age_ns = now.mono_ns - evidence.newest_ns
+    if not -FUTURE_NS - evidence.uncertainty_ns <= age_ns:
+        return trips.EEG_FUTURE
+    if not age_ns <= limits.data_age_ms * 1_000_000:
+        return trips.EEG_STALE
+    if now.mono_ns - watch.crc_ns > CRC_NS and watch.crc_ns:
+        return trips.EEG_FROZEN
+    if not evidence.clean_fraction >= limits.clean_fraction_min:
+        return trips.EEG_UNCLEAN
+    return _rate_trouble(limits.rate_tolerance_pct, hello.sfreq_hz, watch, evidence, now)
+
+
+def _rate_trouble(
+    tolerance_pct: float, sfreq_hz: float, watch: Watch, evidence: Evidence, now: Now
+) -> TripKind | None:
+    """Count against elapsed time x rate, two-sided, over four to eight seconds."""
+    if watch.previous_ns == 0:
+        return None
+    elapsed_s = (now.mono_ns - watch.previous_ns) / 1e9
+    expected = elapsed_s * sfreq_hz
+    slack = max(tolerance_pct / 100.0 * expected, 0.25 * sfreq_hz)
+    counted = evidence.n_samples - watch.previous_samples
+    return None if abs(counted - expected) <= slack else trips.EEG_RATE
+
+
+def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
+    """The first watchdog that is not fresh while armed; the order is that of trust in a ramp, worst first."""
+    watch, mono = state.watch, now.mono_ns
+    if abs((now.boot_ns - mono) - watch.boot_offset_ns) > SUSPEND_NS:
+        return trips.SUSPENDED
+    if abs((now.wall_ns - mono) - watch.wall_offset_ns) > WALL_NS:
+        return trips.WALL_CLOCK
+    if watch.poll_ns and mono - watch.poll_ns > rules.limits.watch.host_ms * 1_000_000:
+        return trips.HOST_SILENT
+    if state.relay and mono - watch.relay_ns > RELAY_NS:
+        return trips.RELAY_SILENT
+    if not 0 <= mono - watch.beat_ns <= rules.limits.watch.heartbeat_ms * 1_000_000:
+        return trips.HEARTBEAT
+    if watch.behind_ns > LEDGER_NS:
+        return trips.LEDGER_LATE
+    if now.wall_ns > state.armed_until_wall_ns:
+        return trips.ARMING_EXPIRED
+    return evidence_trouble(rules, state, watch.evidence, now)
+
+
+def device_trouble(state: State, now: Now) -> TripKind | None:
+    """What the device's own status contradicts: its state, or output that nobody permitted."""
+    watch, running = state.watch, state.running
+    if watch.host_ns == 0 or state.stopping is not None:
+        return None
+    if watch.host_state in ("idle", "fault", "closed", "unknown"):
+        return trips.DEVICE_STATE
+    if watch.host_amplitude <= 0.0:
+        return None
+    if running is None and state.firing is None:
+        return trips.UNASKED if now.mono_ns > state.not_before_ns else None
+    return trips.OVER_DELIVERY if watch.host_amplitude > ceiling(state, now) * 1.0001 + 1e-9 else None
+
+
+def ceiling(state: State, now: Now) -> float:
+    """The highest amplitude that anything permitted may have at this instant."""
+    running, firing = state.running, state.firing
+    high = 0.0 if firing is None else amplitude(firing.request.train)
+    if running is not None:
+        settled = now.mono_ns > running.settled_ns
+        high = max(high, amplitude(running.train) if settled else running.ceiling)
+    return high
