@@ -1,0 +1,44 @@
+"""relative_theta: the share of 4-8 Hz in 1-45 Hz.
+
+Higher in groups of chronic-pain patients than in controls, with no clear relation to pain intensity or relief
+(Zebhauser 2023, Pain 164:1200): a research variable, never "pain".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from controller.biomarkers.spectral import Output, Span, SpectralConfig, check_band
+from controller.eeg import Reading
+from controller.montage import Montage
+from controller.window import Epoch
+
+THETA_HZ: Final = (4.0, 8.0)
+BROAD_HZ: Final = (1.0, 45.0)
+
+
+class RelativeTheta:
+    """Mean over channels of P(4-8) / P(1-45), bands half-open."""
+
+    class Config(SpectralConfig):
+        """`channels = ["frontal"]` for the frontal form of the measure; all by default."""
+
+    def __init__(self, name: str, config: Config, montage: Montage, sfreq_hz: float) -> None:
+        check_band(name, *BROAD_HZ, sfreq_hz)
+        self.name = name
+        self._span = Span.build(name, config, montage)
+        self._output = Output(name, "1", config, self._span)
+        self.unit = self._output.unit
+        self.window_s = self._span.window_s
+
+    def measure(self, epoch: Epoch) -> Reading:
+        spectrum, rows, reason = self._span.fit(epoch)
+        if spectrum is None:
+            return self._output.reading(epoch, math.nan, reason)
+        broad = spectrum.power(*BROAD_HZ)[rows]
+        if not (broad > 0).all():
+            return self._output.reading(epoch, math.nan, "no power from 1 to 45 Hz")
+        return self._output.reading(epoch, float(np.mean(spectrum.power(*THETA_HZ)[rows] / broad)), "")
