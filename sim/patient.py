@@ -52,10 +52,11 @@ _SFREQ_HZ_MIN, _SFREQ_HZ_MAX = 200.0, 20_000.0  # gamma needs 75 Hz well below h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What an experimenter cannot see: the state at the end of the tick that holds the last sample returned.
+    """What an experimenter cannot see, at the last sample returned.
 
-    Gains are relative to the rhythm without pain; phase and amplitude are those of the left sensorimotor
-    alpha at the last sample itself. `nrs` is the standing rating, None before the first.
+    The slow values are those at the end of its tick, less than 20 ms on; phase and amplitude are those of the
+    left sensorimotor alpha at the sample itself. Gains are relative to the rhythm without pain. `nrs` is the
+    standing rating, None before the first.
     """
 
     t_ns: int
@@ -187,7 +188,7 @@ class Patient:
         state, gains = self._state, self._gains
         alpha = complex(self.alpha[-1]) if self.alpha.size else 0j
         return Truth(
-            t_ns=self.time_ns(max(self._tick_count * self._n_tick - 1, 0)),
+            t_ns=self.time_ns(max(self._returned - 1, 0)),
             pain=state.pain,
             sensitisation=state.sensitisation,
             habituation=state.habituation,
