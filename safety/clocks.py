@@ -1,0 +1,33 @@
+"""Reading the machine's clocks, and its boot id: the only place in safety/ that does."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+
+from safety.events import Now
+
+
+def now() -> Now:
+    """Monotonic, boot and wall time, in that order, within a microsecond or so of one another."""
+    return Now(
+        mono_ns=time.monotonic_ns(),
+        boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+        wall_ns=time.time_ns(),
+    )
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot: monotonic times of two boots cannot be compared."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def today() -> str:
+    """The local date, as ISO: limits and dated facts go by the site's calendar."""
+    return datetime.datetime.now().astimezone().date().isoformat()
+
+
+def utc() -> str:
+    """The wall time in words, for people; nothing is computed from it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

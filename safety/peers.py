@@ -1,0 +1,109 @@
+"""Connections from the controller and from persons: accepted by their credentials, cut into frames. Shell, no decisions."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+import msgspec
+
+from drivers.link import FrameBuffer, FrameError, frame
+
+FRAME_BYTES_MAX = 16_384  # the longest message of a controller is a Request of about 600 bytes
+UNSENT_MAX = 1_048_576
+_CREDENTIALS = struct.Struct("3i")
+
+
+class PeerGone(Exception):
+    """The connection ended, or its far end reads no more."""
+
+
+class Peer:
+    """One accepted connection. Sending never blocks."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._socket = connection
+        self._buffer = FrameBuffer(FRAME_BYTES_MAX)
+        self._unsent = bytearray()
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        self.pid, self.uid, _gid = _CREDENTIALS.unpack(raw)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def trusted(self) -> bool:
+        """Whether it is run by the interlock's own user or by root: nobody else may ask or act."""
+        return self.uid in (os.getuid(), 0)
+
+    def bodies(self) -> list[bytes]:
+        """The frame bodies that have come; raises PeerGone at the end, FrameError on an impossible length."""
+        try:
+            data = self._socket.recv(65_536)
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise PeerGone(error.strerror or "connection broken") from error
+        if not data:
+            raise PeerGone("connection closed")
+        return self._buffer.feed(data)
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Send a message; raises PeerGone."""
+        self._unsent += frame(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is left; raises PeerGone."""
+        try:
+            while self._unsent:
+                sent = self._socket.send(self._unsent)
+                del self._unsent[:sent]
+        except BlockingIOError:
+            if len(self._unsent) > UNSENT_MAX:
+                raise PeerGone("reads no more") from None
+        except OSError as error:
+            raise PeerGone(error.strerror or "connection broken") from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Door:
+    """A listening Unix socket. A spare descriptor makes sure that a connection can be taken when none are left."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        path.chmod(mode)
+        self._socket.listen(64)
+        self._socket.setblocking(False)
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def accept(self) -> socket.socket | None:
+        """The next connection, or None when it went away again."""
+        for _ in range(2):
+            try:
+                return self._socket.accept()[0]
+            except BlockingIOError:
+                return None
+            except OSError:
+                self._spend_spare()  # out of descriptors, most likely: give one up and try once more
+        return None
+
+    def _spend_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+
+    def close(self) -> None:
+        self._spend_spare()
+        self._socket.close()
+
+
+__all__ = ["FRAME_BYTES_MAX", "Door", "FrameError", "Peer", "PeerGone"]

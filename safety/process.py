@@ -1,0 +1,430 @@
+"""The shell: sockets, tick, queues. The only impure loop here.
+
+One deciding thread on `selectors`. It makes no file-system call once it runs: entries go to the ledger's thread. What is
+said to whom, and why, is decided by `interlock.step` alone; this file carries it.
+"""
+
+from __future__ import annotations
+
+import gc
+import selectors
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from drivers.link import FrameError, OpenDevice, StopDevice
+from safety import clocks
+from safety.arming import missing, nonce_of
+from safety.device import DeviceHost, HostLost
+from safety.entries import Close, Fold, entry_of
+from safety.events import (
+    ActPresented,
+    Asked,
+    BadFrame,
+    Beat,
+    Durable,
+    EndAsked,
+    Event,
+    FireAsked,
+    Gone,
+    HostGone,
+    HostSaid,
+    Joined,
+    LedgerTrouble,
+    Now,
+    PauseAsked,
+    RelayGone,
+    RelaySaid,
+    StopPressed,
+    Tick,
+)
+from safety.interlock import step
+from safety.ledger import Ledger, LedgerFull
+from safety.messages import (
+    Act,
+    AskStatus,
+    End,
+    FireRequest,
+    Heartbeat,
+    Hello,
+    Pause,
+    Permit,
+    Request,
+    StatusReport,
+)
+from safety.peers import Door, Peer, PeerGone
+from safety.relay import Relay
+from safety.state import (
+    Effect,
+    EndProcess,
+    OpenRelay,
+    PetRelay,
+    Rules,
+    State,
+    ToController,
+    ToDevice,
+    ToPerson,
+)
+from safety.wire import act_of, message_of
+
+_Watched = Door | Peer | DeviceHost | Relay | socket.socket | int
+TICK_NS = 10_000_000
+HOST_SILENCE_MS = 100
+PERSONS_MAX = 8
+
+
+class Doors(msgspec.Struct, frozen=True):
+    """The three sockets of a rig."""
+
+    controller: Door
+    acts: Door
+    stop: Door
+
+
+class Process:
+    """The running interlock: owns every descriptor, and the one State there is."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        state: State,
+        doors: Doors,
+        host: DeviceHost,
+        relay: Relay | None,
+        ledger: Ledger,
+        locks: list[int],
+    ) -> None:
+        self._rules = rules
+        self._state = state
+        self._doors = doors
+        self._host: DeviceHost | None = host
+        self._relay = relay
+        self._ledger = ledger
+        self._locks = locks  # open until the process ends
+        self._controller: Peer | None = None
+        self._persons: dict[int, Peer] = {}
+        self._names = 0
+        self._fold: dict[str, int] = {}
+        self._undurable: deque[tuple[int, int]] = deque()
+        self._status: int | None = None
+        self._selector = selectors.DefaultSelector()
+        self._signals = socket.socketpair()
+
+    def run(self, table: dict[str, str | int | float | bool]) -> int:
+        """Open the device, serve until the end is decided; the exit status."""
+        self._listen()
+        gc.collect()
+        gc.freeze()
+        self._to_host(
+            OpenDevice(
+                call=0, driver=self._rules.limits.device.driver, table=table, silence_ms=HOST_SILENCE_MS
+            )
+        )
+        due_ns = clocks.now().mono_ns + TICK_NS
+        while self._status is None:
+            now_ns = clocks.now().mono_ns
+            for key, _ in self._selector.select(max(0, due_ns - now_ns) / 1e9):
+                key.data()
+            now_ns = clocks.now().mono_ns
+            if now_ns >= due_ns:
+                self._tick(now_ns)
+                due_ns += max(1, (now_ns - due_ns) // TICK_NS + 1) * TICK_NS
+        return self._close(self._status)
+
+    def _listen(self) -> None:
+        for receiving in self._signals:
+            receiving.setblocking(False)
+        signal.set_wakeup_fd(self._signals[1].fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)  # the wake-up descriptor carries it into the loop
+        self._watch(self._signals[0], self._signalled)
+        self._watch(self._doors.stop, self._stop_pressed)
+        self._watch(self._doors.controller, self._controller_came)
+        self._watch(self._doors.acts, self._person_came)
+        self._watch(self._ledger.news_fd, self._ledger_news)
+        if self._host is not None:
+            self._watch(self._host, self._host_said)
+        if self._relay is not None:
+            self._watch(self._relay, self._relay_said)
+
+    def _watch(self, source: _Watched, then: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, then)
+
+    def _forget(self, source: _Watched) -> None:
+        try:
+            self._selector.unregister(source)
+        except (KeyError, ValueError):
+            pass  # it was never watched, or is closed already
+
+    # What comes in
+
+    def _stop_pressed(self) -> None:
+        if self._host is not None:
+            self._host.stop_at_once()
+        connection = self._doors.stop.accept()
+        sequence = self._state.entries
+        self._take(StopPressed(source="stop.sock", ends=False))
+        if connection is None:
+            return
+        with connection:
+            connection.setblocking(False)
+            try:
+                connection.send(b'{"seq":%d}\n' % sequence)
+            except OSError:
+                pass  # whoever pressed STOP need not stay for the answer
+
+    def _signalled(self) -> None:
+        numbers = self._signals[0].recv(64)
+        if self._host is not None:
+            self._host.stop_at_once()
+        for number in numbers:
+            self._take(StopPressed(source=f"signal {signal.Signals(number).name}", ends=True))
+
+    def _controller_came(self) -> None:
+        connection = self._doors.controller.accept()
+        if connection is None:
+            return
+        peer = Peer(connection)
+        if self._controller is not None or self._state.hello is not None or not peer.trusted():
+            peer.close()
+            self._take(
+                BadFrame(
+                    source=f"uid {peer.uid}", text="a second controller, or one of another user: refused"
+                )
+            )
+            return
+        self._controller = peer
+        self._watch(peer, self._controller_said)
+
+    def _controller_said(self) -> None:
+        peer = self._controller
+        if peer is None:
+            return
+        try:
+            bodies = peer.bodies()
+        except PeerGone as error:
+            self._controller_lost(str(error))
+            return
+        except FrameError as error:
+            self._take(BadFrame(source="controller", text=str(error)))
+            self._controller_lost("a frame of impossible length")
+            return
+        for body in bodies:
+            self._take(_controller_event(body, self._state.hello is not None))
+
+    def _controller_lost(self, why: str) -> None:
+        if self._controller is not None:
+            self._forget(self._controller)
+            self._controller.close()
+            self._controller = None
+            self._take(Gone(why=why))
+
+    def _person_came(self) -> None:
+        connection = self._doors.acts.accept()
+        if connection is None:
+            return
+        peer = Peer(connection)
+        if len(self._persons) >= PERSONS_MAX or not peer.trusted():
+            peer.close()
+            return
+        self._names += 1
+        name = self._names
+        self._persons[name] = peer
+        self._watch(peer, lambda: self._person_said(name))
+
+    def _person_said(self, name: int) -> None:
+        peer = self._persons[name]
+        try:
+            for body in peer.bodies():
+                message = act_of(body)
+                if isinstance(message, Act):
+                    self._take(ActPresented(peer=name, uid=peer.uid, act=message))
+                elif isinstance(message, AskStatus):
+                    peer.send(self._report())
+                else:
+                    self._take(BadFrame(source="person", text=message))
+        except (PeerGone, FrameError):
+            self._forget(peer)
+            peer.close()
+            del self._persons[name]
+
+    def _report(self) -> StatusReport:
+        state = self._state
+        return StatusReport(
+            phase=state.phase,
+            code=state.trip,
+            text=state.trip_text,
+            session_id=self._rules.session_id,
+            nonce=nonce_of(self._rules, state),
+            simulated=self._rules.simulated,
+            controller=state.controller,
+            missing=missing(self._rules, state, clocks.now()),
+        )
+
+    def _host_said(self) -> None:
+        if self._host is None:
+            return
+        try:
+            for message in self._host.said():
+                self._take(HostSaid(message=message))
+        except HostLost as error:
+            self._host_lost(str(error))
+        except FrameError as error:
+            self._take(BadFrame(source="host", text=str(error)[:200]))
+            self._host_lost("it sent what cannot be read")
+
+    def _host_lost(self, why: str) -> None:
+        host, self._host = self._host, None
+        if host is not None:
+            self._forget(host)
+            self._take(HostGone(why=why))
+            host.close(0.0)
+
+    def _relay_said(self) -> None:
+        replies = self._relay.said() if self._relay is not None else None
+        if replies is None:
+            self._relay_lost("its line closed")
+            return
+        for closed in replies[-4:]:  # more than a few in one read are the backlog of a late loop
+            self._take(RelaySaid(closed=closed))
+
+    def _relay_lost(self, why: str) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            self._forget(relay)
+            relay.close()
+            self._take(RelayGone(why=why))
+
+    def _ledger_news(self) -> None:
+        for item in self._ledger.news():
+            if isinstance(item, LedgerTrouble):
+                self._take(item)
+                continue
+            while self._undurable and self._undurable[0][0] < item:
+                self._undurable.popleft()
+            self._take(Durable(seq=item))
+
+    def _tick(self, now_ns: int) -> None:
+        behind_ns = now_ns - self._undurable[0][1] if self._undurable else 0
+        self._take(Tick(behind_ns=behind_ns))
+
+    # What is decided, and what goes out
+
+    def _take(self, event: Event) -> None:
+        """The one way in: decide, send, record. What is sent is queued for the ledger in the same breath."""
+        now = clocks.now()
+        before = self._state
+        decided = step(self._rules, before, event, now)
+        self._state = decided.state
+        if decided.state.entries != before.entries:
+            fold = Fold(counts=self._fold, watch=before.watch) if self._fold else None
+            self._fold = {}
+            try:
+                self._ledger.append(entry_of(before, event, decided, now, fold))
+                self._undurable.append((before.entries, now.mono_ns))
+            except LedgerFull as error:
+                self._carry(decided.effects)
+                self._full(str(error), now)
+                return
+        else:
+            name = type(event).__name__
+            self._fold[name] = self._fold.get(name, 0) + 1
+        self._carry(decided.effects)
+
+    def _full(self, text: str, now: Now) -> None:
+        """A ledger that takes no more: trip without an entry, for there is no place left to write it."""
+        decided = step(self._rules, self._state, LedgerTrouble(kind="failed", text=text), now)
+        self._state = decided.state
+        self._carry(decided.effects)
+
+    def _carry(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case ToDevice(message=message):
+                    self._to_host(message)
+                case ToController(message=message):
+                    self._to_controller(message)
+                case ToPerson(peer=name, result=result):
+                    self._to_person(name, result)
+                case PetRelay():
+                    if self._relay is not None and not self._relay.pet():
+                        self._relay_lost("a pet could not be sent")
+                case OpenRelay():
+                    if self._relay is not None and not self._relay.open():
+                        self._relay_lost("it could not be told to open")
+                case EndProcess(status=status):
+                    self._status = status
+
+    def _to_host(self, message: msgspec.Struct) -> None:
+        if self._host is None:
+            return
+        try:
+            self._host.send(message)  # type: ignore[arg-type]
+        except HostLost as error:
+            if not isinstance(message, StopDevice):
+                self._host_lost(str(error))
+
+    def _to_controller(self, message: msgspec.Struct) -> None:
+        if self._controller is None:
+            return
+        if isinstance(message, Permit):
+            message = msgspec.structs.replace(message, sent_ns=clocks.now().mono_ns)
+        try:
+            self._controller.send(message)
+        except PeerGone as error:
+            self._controller_lost(str(error))
+
+    def _to_person(self, name: int, result: msgspec.Struct) -> None:
+        peer = self._persons.get(name)
+        if peer is None:
+            return
+        try:
+            peer.send(result)
+        except PeerGone:
+            pass  # the act stands whether or not its person stays for the answer
+
+    def _close(self, status: int) -> int:
+        """Everything is at zero: let go of the host, end the ledger, close the doors."""
+        for door in (self._doors.stop, self._doors.acts, self._doors.controller):
+            self._forget(door)
+            door.close()
+        if self._relay is not None:
+            self._relay.close()
+        if self._host is not None:
+            self._host.close(1.0)
+        try:
+            self._ledger.append(
+                Close(prev="", seq=self._state.entries, kind="closed", now=clocks.now(), status=status)
+            )
+        except LedgerFull:
+            pass  # the trip has said so
+        self._ledger.close(2.0)
+        for peer in (self._controller, *self._persons.values()):
+            if peer is not None:
+                peer.close()
+        return status
+
+
+def _controller_event(body: bytes, known: bool) -> Event:
+    """A frame of the controller as an event; what cannot be read, or comes before the hello, is a bad frame."""
+    message = message_of(body)
+    match message:
+        case Hello():
+            return Joined(hello=message)
+        case str():
+            return BadFrame(source="controller", text=message)
+        case _ if not known:
+            return BadFrame(source="controller", text=f"{type(message).__name__} before hello")
+        case Heartbeat():
+            return Beat(heartbeat=message)
+        case Request():
+            return Asked(request=message)
+        case FireRequest():
+            return FireAsked(request=message)
+        case Pause():
+            return PauseAsked(pause=message)
+        case End():
+            return EndAsked(end=message)

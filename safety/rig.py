@@ -1,0 +1,83 @@
+"""Where a rig's sockets lie, who may hold them, and how the ones that are alive are found."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+SITE_DIRECTORY = Path("/run/nociloop")
+CONTROLLER, ACTS, STOP = "controller.sock", "acts.sock", "stop.sock"
+
+
+class RigError(Exception):
+    """A rig's directory that cannot be used: one line with what to do."""
+
+
+def directories() -> tuple[Path, ...]:
+    """Where rigs may be: the site's directory, then the user's. NOCILOOP_RUNTIME_DIR alone replaces both."""
+    own = os.environ.get("NOCILOOP_RUNTIME_DIR")
+    if own:
+        return (Path(own),)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    user = Path(runtime) / "nociloop" if runtime else Path(f"/tmp/nociloop-{os.getuid()}")
+    return (SITE_DIRECTORY, user)
+
+
+def writable_directory() -> Path:
+    """The first of `directories` that can be written; made with mode 0700 where it is the user's own."""
+    for path in directories():
+        if path == SITE_DIRECTORY:
+            if path.is_dir() and os.access(path, os.W_OK):
+                return path
+            continue
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = path.lstat()
+        except OSError as error:
+            raise RigError(
+                f"{path}: {error.strerror}; set NOCILOOP_RUNTIME_DIR to a directory of your own"
+            ) from error
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise RigError(f"{path}: expected a directory of yours that nobody else may write; remove it")
+        return path
+    raise RigError("no directory for the rig's sockets; set NOCILOOP_RUNTIME_DIR")
+
+
+def claim(directory: Path, rig: str, participant: str) -> tuple[Path, list[int]]:
+    """Make the rig's directory and lock rig and participant; the descriptors keep the locks while they are open."""
+    path = directory / rig
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise RigError(f"{path}: {error.strerror}") from error
+    held = [_lock(path / "lock", f"rig {rig} is in use by another session")]
+    held.append(
+        _lock(
+            directory / f"participant-{participant}.lock", f"participant {participant} has a session already"
+        )
+    )
+    for name in (CONTROLLER, ACTS, STOP):
+        (path / name).unlink(missing_ok=True)  # left by a session that was killed: we hold the lock
+    return path, held
+
+
+def _lock(path: Path, busy: str) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise RigError(f"{busy}; end it, or wait for its end (`nociloop stop` sends it to zero)") from None
+    return fd
+
+
+def stop_sockets() -> list[Path]:
+    """The stop socket of every rig found."""
+    return [
+        path
+        for directory in directories()
+        if directory.is_dir()
+        for path in sorted(directory.glob(f"*/{STOP}"))
+    ]

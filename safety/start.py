@@ -1,0 +1,176 @@
+"""`python -m safety.start`: judge what was given, take the locks, open what must be open before arming, and run.
+
+One line of JSON on standard output when it is ready, or when it refuses to start; nothing else is ever printed there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import resource
+import secrets
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from safety import clocks
+from safety.device import DeviceHost
+from safety.entries import Genesis, Software
+from safety.ledger import Ledger, Watched
+from safety.limit_values import AllowedDevice, Limits, RelayLink
+from safety.limits import LimitsErrors, load
+from safety.modalities import stop_how
+from safety.peers import Door
+from safety.process import Doors, Process
+from safety.relay import Relay, RelayError
+from safety.rig import ACTS, CONTROLLER, STOP, RigError, claim, writable_directory
+from safety.state import Rules, State, Watch
+
+REFUSED = 3
+LIMITS_BYTES_MAX = 1_048_576
+SHADOW = AllowedDevice(
+    driver="null", distribution="nociloop", endpoint="none", identity="any", simulated=True
+)
+DECIDING = (
+    "interlock", "arming", "requests", "delivery", "watchdogs", "safing", "dose", "trips", "state", "events", "messages",
+    "limits", "limit_values", "modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds",
+    "modalities/facts", "modalities/quantities", "modalities/reasons",
+)  # fmt: skip
+
+
+class Refused(Exception):
+    """The interlock does not start; the lines say why."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start the interlock; its exit status (3: refused to start)."""
+    arguments = _arguments(argv)
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        process, table, ready = _make(arguments)
+    except Refused as refused:
+        sys.stdout.write(msgspec.json.encode({"refused": str(refused).splitlines()}).decode() + "\n")
+        sys.stdout.flush()
+        return REFUSED
+    sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
+    sys.stdout.flush()
+    return process.run(table)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="nociloop interlock", description="The interlock alone, for one session."
+    )
+    parser.add_argument("--limits", type=Path, required=True, help="limits.toml of the responsible person")
+    parser.add_argument(
+        "--run-dir", type=Path, required=True, help="the run folder; the ledger is made there"
+    )
+    parser.add_argument("--session-id", required=True)
+    parser.add_argument("--session-digest", required=True)
+    parser.add_argument(
+        "--shadow", action="store_true", help="verdicts are made and recorded, the null device delivers"
+    )
+    return parser.parse_args(argv)
+
+
+def _make(
+    arguments: argparse.Namespace,
+) -> tuple[Process, dict[str, str | int | float | bool], dict[str, object]]:
+    limits = read_limits(arguments.limits)
+    if arguments.shadow:
+        limits = msgspec.structs.replace(
+            limits, device=SHADOW, relay=RelayLink(endpoint="none", silence_ms=100)
+        )
+    rules = Rules(
+        session_id=arguments.session_id,
+        session_digest=arguments.session_digest,
+        limits=limits,
+        simulated=_is_simulated(limits.device),
+        today=clocks.today(),
+        nonce=secrets.token_hex(8),
+    )
+    try:
+        directory, _locks = claim(writable_directory(), limits.rig, limits.participant)
+        relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
+        ledger = Ledger(
+            arguments.run_dir / "ledger.jsonl", Watched(path=arguments.limits, digest=limits.digest)
+        )
+    except (RigError, RelayError) as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        raise Refused(
+            f"{error.filename}: {error.strerror}; expected a run folder of this session's own"
+        ) from error
+    doors = Doors(
+        controller=Door(directory / CONTROLLER, 0o600),
+        acts=Door(directory / ACTS, 0o600),
+        stop=Door(directory / STOP, 0o666),
+    )
+    host = DeviceHost(stop_how(limits.modality))
+    now = clocks.now()
+    watch = Watch(boot_offset_ns=now.boot_ns - now.mono_ns, wall_offset_ns=now.wall_ns - now.mono_ns)
+    state = State(entries=1, relay=relay is not None, watch=watch)
+    ledger.start()
+    ledger.append(
+        Genesis(
+            prev="", seq=0, kind="opened", now=now, utc=clocks.utc(), boot_id=clocks.boot_id(), rules=rules, state=state,
+            software=software(),
+        )
+    )  # fmt: skip
+    ready: dict[str, object] = {
+        "ready": str(directory),
+        "pid": os.getpid(),
+        "host": host.pid,
+        "simulated": rules.simulated,
+    }
+    process = Process(rules, state, doors, host, relay, ledger, _locks)
+    return process, _device_table(limits.device), ready
+
+
+def read_limits(path: Path) -> Limits:
+    """Read and judge a limits file; raises Refused with every error in a line of its own."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMITS_BYTES_MAX + 1)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}; give the limits file of the responsible person") from error
+    try:
+        return load(content)
+    except LimitsErrors as errors:
+        raise Refused("\n".join(str(problem) for problem in errors.problems)) from errors
+
+
+def _is_simulated(device: AllowedDevice) -> bool:
+    """The endpoint's name says so, and where it is a path, the file system agrees: a pty is where the kernel puts it."""
+    if not device.simulated:
+        return False
+    kind, _, rest = device.endpoint.partition(":")
+    if kind != "serial":
+        return True
+    return os.path.realpath(rest.partition("@")[0]).startswith("/dev/pts/")
+
+
+def _device_table(device: AllowedDevice) -> dict[str, str | int | float | bool]:
+    return {} if device.driver == "null" else {"endpoint": device.endpoint}
+
+
+def software() -> Software:
+    """The digest of the deciding code, and the versions under it."""
+    digest = hashlib.sha256()
+    for name in DECIDING:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return Software(
+        digest=digest.hexdigest(),
+        python=platform.python_version(),
+        msgspec=metadata.version("msgspec"),
+        nociloop=metadata.version("nociloop"),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
