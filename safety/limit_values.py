@@ -1,4 +1,4 @@
-"""The values that limits.toml becomes: frozen, embedded whole in the ledger. They hold no rule and read no file."""
+"""The values that limits.toml becomes: frozen, embedded whole in the ledger; no rule, no file."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class Watch(Value, frozen=True):
 class Limits(Value, frozen=True):
     """A limits.toml that was found to be whole. `digest` is the SHA-256 of its bytes, in hex.
 
-    `unverified` names each number that nobody has checked against its source, in the file or in the modality's
-    own code ("protocol.amplitude_ma_pp", "absolute.rate_hz", "tissue.train_s"): such limits run simulated
-    endpoints only.
+    `unverified` names each number that nobody has checked against its source, in the file or in the
+    modality's code ("protocol.amplitude_ma_pp", "absolute.n_pulses", "tissue.rossi2009_table4"): such
+    limits run simulated endpoints only.
     """
 
     schema: int

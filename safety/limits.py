@@ -1,18 +1,35 @@
-"""limits.toml -> frozen Limits; no defaults; absolute bounds around them; digest."""
+"""limits.toml -> frozen Limits; no defaults; absolute bounds around them; digest.
+
+The file is the responsible person's. Every key is required, an unknown key is refused, and every problem is told
+at once, one line each. A layer may narrow the absolute bounds that stand in code, never widen them.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import tomllib
+from datetime import date
+from typing import assert_never
+
+from drivers.stimulation import Modality
 from safety.limit_values import (
     AllowedDevice,
     Budget,
+    Coil,
     Contact,
     Inputs,
+    LayerName,
     Limit,
     Limits,
     Person,
     RelayLink,
+    Status,
     Watch,
 )
+from safety.modalities import Declared, DeclaredBudget, budgets_of, formulas_of, quantities_of
+from safety.rig_tables import LOWER_NAME, NAME, read_device, read_people, read_relay, read_watch
+from safety.strict_table import FILE, Problems, Table
 
 __all__ = [
     "AllowedDevice",
@@ -28,6 +45,13 @@ __all__ = [
     "load",
 ]
 
+BYTES_MAX = 65_536
+VALID_DAYS_MAX = 366  # own choice: somebody looks at the file at least once a year
+INTEGER_MAX = 2**53
+CONTACT_NAME = re.compile(r"[A-Za-z0-9_-]{1,16}")
+CONTACTS_MAX = 64
+LAYERS: tuple[LayerName, ...] = ("site", "protocol", "participant")
+
 
 class LimitsErrors(Exception):
     """Everything that is wrong with a limits.toml, one line each."""
@@ -39,4 +63,241 @@ class LimitsErrors(Exception):
 
 def load(content: bytes) -> Limits:
     """Read the bytes of a limits.toml; raises LimitsErrors with every problem at once."""
-    raise LimitsErrors(("limits.toml: the loader is not written yet",))
+    problems = Problems()
+    root = Table(_parse(content), "", problems)
+    limits = _read(root, hashlib.sha256(content).hexdigest())
+    root.close()
+    if problems.lines:
+        raise LimitsErrors(problems.lines)
+    return limits
+
+
+def _parse(content: bytes) -> dict[str, object]:
+    if len(content) > BYTES_MAX:
+        raise LimitsErrors((f"{FILE}: found {len(content)} bytes, expected at most {BYTES_MAX}",))
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise LimitsErrors(
+            (f"{FILE}: found a byte at {error.start} that is not UTF-8, expected UTF-8 text",)
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise LimitsErrors((f"{FILE}: found text that is not TOML: {_one_line(error)}",)) from None
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of thousands of digits; arrays nested without end
+        raise LimitsErrors((f"{FILE}: found what no TOML reader takes: {_one_line(error)}",)) from None
+
+
+def _one_line(error: Exception) -> str:
+    return ascii(str(error))[1:-1][:200]
+
+
+def _read(root: Table, digest: str) -> Limits:
+    """Every table in the order of the file. The value is good only if no problem was found on the way."""
+    file = root.table("file")
+    participant = root.table("participant")
+    site = root.table("site")
+    inputs = root.table("inputs")
+    device = read_device(root.table("device"))
+    modality = _read_modality(root.table("modality"))
+    rows = _read_layers(root, modality)
+    budgets = _read_budgets(root.table("budgets"), modality)
+    limits = Limits(
+        schema=file.integer("schema", 1, 1, "(what this version reads)"),
+        serial=file.integer("serial", 1, INTEGER_MAX, "higher than that of the file before"),
+        valid_from=file.date("valid_from"),
+        valid_until=file.date("valid_until"),
+        title=file.text("title"),
+        responsible=file.text("responsible"),
+        participant=participant.text("code", "a code from A-Z a-z 0-9 _ -, at most 64", NAME),
+        site=site.text("name"),
+        rig=site.text("rig", "a name from a-z 0-9 _ -, at most 32", LOWER_NAME),
+        device=device,
+        relay=read_relay(root.table("relay"), device),
+        people=read_people(root.table("people")),
+        modality=modality or "tacs",
+        rows=rows,
+        contacts=_read_contacts(root.table("contacts"), modality),
+        inputs=_read_inputs(inputs, modality),
+        budgets=budgets,
+        watch=read_watch(root.table("watch")),
+        unverified=_unverified(modality, rows, budgets),
+        digest=digest,
+    )
+    _check_dates(limits, file, inputs)
+    for table in (file, participant, site):
+        table.close()
+    return limits
+
+
+def _check_dates(limits: Limits, file: Table, inputs: Table) -> None:
+    """Dates that can hold on one and the same day."""
+    if not (limits.valid_from and limits.valid_until):
+        return  # reported already
+    first, last = date.fromisoformat(limits.valid_from), date.fromisoformat(limits.valid_until)
+    if not 0 <= (last - first).days <= VALID_DAYS_MAX:
+        file.refuse("valid_until", f"a date from {first} on, at most {VALID_DAYS_MAX} days later")
+    if not limits.inputs.consent_on <= limits.valid_until:
+        inputs.refuse("consent_on", f"a date not after {last}, when this file ends")
+    measured_on = limits.inputs.motor_threshold_measured_on
+    if measured_on and not limits.valid_on(measured_on):
+        inputs.refuse(
+            "motor_threshold_measured_on", f"a date from {first} to {last}, while this file is valid"
+        )
+
+
+def _read_modality(table: Table) -> Modality | None:
+    """The modality, on which four of the tables depend; where it is wrong, they are left unread."""
+    known: tuple[Modality, ...] = ("tacs", "rtms")
+    name = table.choice("name", known)
+    table.close()
+    return name
+
+
+def _read_layers(root: Table, modality: Modality | None) -> tuple[Limit, ...]:
+    """The three layers: the protocol has a row for every quantity, the others may have any."""
+    rows: list[Limit] = []
+    for layer in LAYERS:
+        table = root.table(f"{layer}_limits")
+        if modality is None:
+            continue
+        for declared in quantities_of(modality):
+            if layer == "protocol" or declared.name in table.keys:
+                rows.append(_read_row(table, declared, layer))
+        table.close()
+    return tuple(rows)
+
+
+def _read_row(layer_table: Table, declared: Declared, layer: LayerName) -> Limit:
+    """One quantity in one layer, inside its absolute bounds."""
+    row = layer_table.table(declared.name, f"a table of the limits of {declared.name} in {declared.unit}")
+    about = f"{declared.unit} (absolute bound: {declared.source}, {declared.edition})"
+    low = _read_end(row, "min", declared, about) if declared.sides != "max" else declared.low
+    high = _read_end(row, "max", declared, about) if declared.sides != "min" else declared.high
+    if not low <= high:
+        row.refuse("min", f"at most max, which is {high:.10g}")
+    unit, source, edition, status = _read_provenance(row, declared.unit)
+    row.close()
+    return Limit(
+        quantity=declared.name,
+        unit=unit,
+        low=low,
+        high=high,
+        layer=layer,
+        source=source,
+        edition=edition,
+        status=status,
+    )
+
+
+def _read_end(row: Table, key: str, declared: Declared, about: str) -> float:
+    if declared.integer:
+        return float(row.integer(key, int(declared.low), int(declared.high), about))
+    return row.number(key, declared.low, declared.high, about)
+
+
+def _read_provenance(row: Table, unit: str) -> tuple[str, str, str, Status]:
+    """Unit, source, edition, status: what makes a number a limit."""
+    known: tuple[Status, ...] = ("verified", "unverified")
+    return (
+        row.choice("unit", (unit,)) or unit,
+        row.text("source", "where the number comes from, on one line"),
+        row.text("edition", "the edition of the source, on one line"),
+        row.choice("status", known) or "unverified",
+    )
+
+
+def _read_contacts(table: Table, modality: Modality | None) -> tuple[Contact, ...]:
+    """The outputs that may be used: contacts with their area for a current, one coil with its kind for pulses."""
+    if modality is None:
+        return ()
+    contacts = []
+    for name in table.keys:
+        contact = table.table(name, "a table of one contact")
+        if not CONTACT_NAME.fullmatch(name):
+            table.refuse(name, "a contact's name from A-Z a-z 0-9 _ -, at most 16")
+        contacts.append(_read_contact(contact, name, modality))
+        contact.close()
+    table.close()
+    few, many = (2, CONTACTS_MAX) if modality == "tacs" else (1, 1)
+    if not few <= len(contacts) <= many:
+        table.refuse_all(f"{len(contacts)} contacts", f"{few} to {many} for {modality}")
+    return tuple(contacts)
+
+
+def _read_contact(table: Table, name: str, modality: Modality) -> Contact:
+    match modality:
+        case "tacs":
+            # Own choice: from a small HD electrode to a large sponge; mm2 or m2 taken for cm2 fall outside.
+            return Contact(name=name, area_cm2=table.number("area_cm2", 0.5, 100.0, "cm2"), coil=None)
+        case "rtms":
+            # The tables of rtms.py stem from figure-8 and round coils; a deep H-coil had more seizures.
+            known: tuple[Coil, ...] = ("figure-8", "round")
+            return Contact(name=name, area_cm2=None, coil=table.choice("coil", known))
+        case _:
+            assert_never(modality)
+
+
+def _read_inputs(table: Table, modality: Modality | None) -> Inputs:
+    """The dated facts about the participant that the modality needs."""
+    consent_on = table.date("consent_on")
+    threshold: float | None = None
+    measured_on: str | None = None
+    if modality == "rtms":
+        # Own choice: no coil finds a threshold below 15 %; such a number is a mistake of unit or of coil.
+        threshold = table.number("motor_threshold_pct_mso", 15.0, 100.0, "%MSO")
+        measured_on = table.date("motor_threshold_measured_on")
+    if modality is not None:
+        table.close()
+    return Inputs(
+        consent_on=consent_on, motor_threshold_pct_mso=threshold, motor_threshold_measured_on=measured_on
+    )
+
+
+def _read_budgets(table: Table, modality: Modality | None) -> tuple[Budget, ...]:
+    """How much a session may spend. Longer scopes will be further tables beside `session`."""
+    session = table.table("session", "a table of the budgets of one session")
+    table.close()
+    if modality is None:
+        return ()
+    budgets = tuple(_read_budget(session, declared) for declared in budgets_of(modality))
+    session.close()
+    return budgets
+
+
+def _read_budget(session: Table, declared: DeclaredBudget) -> Budget:
+    row = session.table(declared.name, f"a table of the budget {declared.name} in {declared.unit}")
+    about = f"{declared.unit} (absolute bound: {declared.source}, {declared.edition})"
+    if declared.integer:
+        high = float(row.integer("max", 0, int(declared.high), about))
+    else:
+        high = row.number("max", 0.0, declared.high, about)
+    unit, source, edition, status = _read_provenance(row, declared.unit)
+    row.close()
+    return Budget(
+        name=declared.name,
+        scope="session",
+        unit=unit,
+        high=high,
+        source=source,
+        edition=edition,
+        status=status,
+    )
+
+
+def _unverified(
+    modality: Modality | None, rows: tuple[Limit, ...], budgets: tuple[Budget, ...]
+) -> tuple[str, ...]:
+    """Every number, of code and of file, that nobody has checked against its source."""
+    if modality is None:
+        return ()
+    named: list[tuple[str, Status]] = [
+        *((f"absolute.{declared.name}", declared.status) for declared in quantities_of(modality)),
+        *((f"absolute.{declared.name}", declared.status) for declared in budgets_of(modality)),
+        *((f"tissue.{formula.name}", formula.status) for formula in formulas_of(modality)),
+        *((f"{row.layer}.{row.quantity}", row.status) for row in rows),
+        *((f"{budget.scope}.{budget.name}", budget.status) for budget in budgets),
+    ]
+    return tuple(name for name, status in named if status == "unverified")

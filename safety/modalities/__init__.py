@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Modality, PulseTrain, Train
+from drivers.stimulation import Hold, Modality, PulseTrain, Train, amplitude, quantities
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import rtms, tacs
-from safety.modalities.bounds import effective_rows
+from safety.modalities.bounds import effective_rows, falls_or_stays, is_number
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
 from safety.modalities.reasons import REASONS, ReasonText
@@ -76,7 +76,7 @@ def formulas_of(modality: Modality) -> tuple[Formula, ...]:
 
 
 def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
-    """Every reason that refuses a train; none: it may go on to slew, interval and budgets. Never a changed train."""
+    """Every reason that refuses a train; without one it goes on to slew, interval and budgets."""
     wave = train.waveform
     match wave:
         case Hold():
@@ -99,7 +99,7 @@ def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 
 
 def check_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
-    """Every layer that refuses the rise from `amplitude_now` (the output at this moment, the train's unit)."""
+    """Every layer that refuses the rise from `amplitude_now`, the output of this moment."""
     wave = train.waveform
     match wave:
         case Hold():
@@ -111,7 +111,7 @@ def check_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reas
 
 
 def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
-    """The effective limit of each quantity: the least of its layers and the device, and which of them set it."""
+    """The effective limit of each quantity: the least of layers and device, and which of them set it."""
     effective = effective_rows(quantities_of(limits.modality), limits, caps)
     match limits.modality:
         case "tacs":
@@ -123,7 +123,7 @@ def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
 
 
 def amplitude_ceiling(limits: Limits, caps: Capabilities, amplitude_now: float, ramp_up_ms: int) -> float:
-    """The highest amplitude that would pass now, slew included, in the train's unit. Advice: check() decides."""
+    """The highest amplitude that would pass now, slew included, in the train's unit; check() decides."""
     match limits.modality:
         case "tacs":
             return tacs.amplitude_ceiling(rows(limits, caps), amplitude_now, ramp_up_ms)
@@ -136,26 +136,31 @@ def amplitude_ceiling(limits: Limits, caps: Capabilities, amplitude_now: float, 
 def is_down(present: Train | None, asked: Train) -> bool:
     """Whether `asked` is less than what runs and changes nothing else: always allowed, at once.
 
-    An equal train is no step down: it prolongs the output, so it needs all that a rise needs.
+    An equal amplitude is no step down: it prolongs the output, so it needs all that a rise needs.
     """
     if present is None or present.modality != asked.modality or present.outputs != asked.outputs:
         return False
-    now, wave = present.waveform, asked.waveform
-    match wave:
-        case Hold():
-            return isinstance(now, Hold) and tacs.is_down(now, wave)
-        case PulseTrain():
-            return isinstance(now, PulseTrain) and rtms.is_down(now, wave)
-        case _:
-            assert_never(wave)
+    if type(present.waveform) is not type(asked.waveform) or not _amplitudes_fall(present, asked):
+        return False
+    before, after = quantities(present), quantities(asked)
+    return all(
+        falls_or_stays(declared, before[declared.name], after[declared.name])
+        for declared in quantities_of(asked.modality)
+        if declared.name in after
+    )
 
 
-def exposure(train: Train, span_ns: int, amplitude: float) -> Exposure:
-    """What `span_ns` of a train at `amplitude` spends, rounded up; what cannot be told counts as all of it."""
+def _amplitudes_fall(present: Train, asked: Train) -> bool:
+    before, after = amplitude(present), amplitude(asked)
+    return is_number(before, integer=False) and is_number(after, integer=False) and after < before
+
+
+def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
+    """What `span_ns` of a train that `reached` an amplitude spends, rounded up; unknown counts as all."""
     wave = train.waveform
     match wave:
         case Hold():
-            return tacs.exposure(wave, span_ns, amplitude)
+            return tacs.exposure(wave, span_ns, reached)
         case PulseTrain():
             return rtms.exposure(wave, span_ns)
         case _:
@@ -197,7 +202,7 @@ def ramp_down_max_ns(limits: Limits) -> int:
 
 
 def interval_after_ns(train: Train, limits: Limits) -> int:
-    """How long after the *actual* end of this train the next may start; 0 for a hold, which may be renewed."""
+    """How long after the *actual* end of this train the next may start; 0 for a hold, which is renewed."""
     wave = train.waveform
     match wave:
         case Hold():

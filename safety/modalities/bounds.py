@@ -1,7 +1,7 @@
-"""The layers around one quantity, and the tests that every number must pass. Exact: no float arithmetic decides.
+"""The layers around one quantity, and the tests that every number must pass; no float arithmetic decides.
 
-Numbers are read as the shortest decimal that means them (0.3 is 3/10), and compared as rationals: 0.3 lies on a
-step of 0.1, and a value at its limit passes whatever way it was computed.
+Numbers are read as the shortest decimal that means them (0.3 is 3/10) and compared as rationals: 0.3 lies on
+a step of 0.1, and half of 1.26 mA is 0.63 mA.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def check_exact(
 ) -> list[Reason]:
     """Every layer of code and file that refuses a number; no row of the protocol layer allows nothing.
 
-    `code` stands in for above or below where the quantity has a code of its own; `where` says what it was found at.
+    `code` stands in for above or below where the quantity has its own code; `where` adds what it is about.
     """
     bounds = layers(declared, limits)
     reasons = [refusal for bound in bounds for refusal in _outside(declared, number, bound, code, where)]
@@ -134,6 +134,13 @@ def check_exact(
             _no_limit(declared, "protocol", f"limits.toml has no protocol row for {declared.name}")
         )
     return reasons
+
+
+def falls_or_stays(declared: Declared, before: object, after: object) -> bool:
+    """Whether a quantity of a train changes only as its declaration allows in a step down."""
+    if not (is_number(before, integer=declared.integer) and is_number(after, integer=declared.integer)):
+        return False
+    return after == before or (declared.down == "less" and declared.low <= after <= before)
 
 
 def on_step(number: Fraction, step: Fraction) -> bool:

@@ -16,8 +16,9 @@ Down = Literal["less", "same"]
 class Declared:
     """One quantity. `low` and `high` are the absolute bounds, inclusive, that no file can widen.
 
-    `sides`: which of min and max a row of limits.toml gives. `asked`: it stands in the train, so the device has
-    an envelope for it; else it is computed. `down`: how it may change in a step down ("less": fall or stay).
+    `sides`: which of min and max a row of limits.toml gives. `asked`: it stands in the train, so the device
+    has an envelope for it; else it is computed. `down`: how an asked one may change in a step down ("less":
+    fall or stay).
     """
 
     name: str
@@ -57,7 +58,7 @@ class Formula:
 
 
 class Facts(Value, frozen=True):
-    """What is known at the moment of asking and stands in no file. `today` is an ISO date, local to the site."""
+    """What is known when it is asked and stands in no file. `today` is an ISO date, local to the site."""
 
     today: str
     impedance_kohm: float | None

@@ -1,7 +1,7 @@
 """Repetitive magnetic stimulation: limits of a train of single pulses (no theta bursts).
 
-The unit of intensity is % of the resting motor threshold (rMT) measured on the day. Between the cells of a table
-the next *higher* frequency and the next *higher* intensity hold; nothing is interpolated, nothing lies beyond.
+The unit of intensity is % of the resting motor threshold (rMT) measured on the day. Between the cells of a
+table the next *higher* frequency and intensity hold; nothing is interpolated, nothing lies beyond the last.
 Trains come again and again in a loop, so the tables for repeated trains bind wherever they are stricter.
 """
 
@@ -113,7 +113,7 @@ BUDGETS = (
         high=5400.0,
         integer=False,
         source="local rule of one laboratory, wiki.cimec.unitn.it: 90 min of stimulation a session",
-        edition="seen 2025",
+        edition="web page",
         status="verified",
     ),
     DeclaredBudget(
@@ -122,7 +122,7 @@ BUDGETS = (
         high=3000.0,
         integer=True,
         source="cleared depression session, brainultimate.com protocols: 75 trains of 40",
-        edition="seen 2025",
+        edition="web page",
         status="verified",
     ),
 )
@@ -144,7 +144,7 @@ LONG_INTERVAL = Formula(
 )
 FORMULAS = (SINGLE_TRAIN, REPEATED_TRAINS, LONG_INTERVAL)
 
-# Longest single train in s, by % rMT and Hz (table 4). Where the paper has ">" (longest tested) the tested value holds.
+# Longest single train in s, by % rMT and Hz (table 4). Where the paper has ">", the longest tested holds.
 SECONDS_SINGLE: Mapping[int, Mapping[int, str]] = MappingProxyType(
     {
         90: MappingProxyType({1: "1800", 5: "10", 10: "5", 20: "2.05", 25: "1.28"}),
@@ -154,8 +154,8 @@ SECONDS_SINGLE: Mapping[int, Mapping[int, str]] = MappingProxyType(
         130: MappingProxyType({1: "50", 5: "10", 10: "2.9", 20: "0.55", 25: "0.24"}),
     }
 )
-# Longest repeated train in s, and its pulses (table 5, part B). 25 Hz at 110 % is printed as 0.7 s / 17 pulses, which
-# is above three quarters of its single train (0.63 s), against the paper's own rule: 0.6 s / 15 until checked.
+# Longest repeated train in s, and its pulses (table 5, part B). The 0.7 s / 17 pulses recalled for 25 Hz at
+# 110 % are above three quarters of the single train (0.63 s), the rule of the other cells: 0.6 s / 15.
 REPEATED: Mapping[int, Mapping[int, tuple[str, int]]] = MappingProxyType(
     {
         100: MappingProxyType(
@@ -222,7 +222,7 @@ def longest(pct_rmt: Fraction, rate_hz: Fraction) -> tuple[Fraction, int] | None
 
 
 def interval_after_ns(wave: PulseTrain, limits: Limits) -> int:
-    """The longest of the layers' least intervals, and the long one above 110 % of the threshold or where unknown."""
+    """The longest of the layers' intervals; the long one above 110 % of the threshold or where unknown."""
     least_s = max(exact(bound.low) for bound in layers(INTERVAL, limits))
     pct = _pct_rmt(wave, limits)
     if pct is None or not pct <= INTERVAL_LONG_ABOVE_PCT_RMT:
@@ -254,18 +254,8 @@ def amplitude_ceiling(rows: tuple[Row, ...]) -> float:
     return next(row.high for row in rows if row.quantity == AMPLITUDE.name)
 
 
-def is_down(now: PulseTrain, wave: PulseTrain) -> bool:
-    """Fewer or weaker pulses at the same rate, at least one of the two less."""
-    amplitude, amplitude_now = wave.pulse.amplitude_pct_mso, now.pulse.amplitude_pct_mso
-    if not (
-        wave.rate_hz == now.rate_hz and 0 <= amplitude <= amplitude_now and 0 < wave.n_pulses <= now.n_pulses
-    ):
-        return False
-    return amplitude < amplitude_now or wave.n_pulses < now.n_pulses
-
-
 def exposure(wave: PulseTrain, span_ns: int) -> Exposure:
-    """The most pulses that a span can hold (both its ends may have one); an impossible span counts as the train."""
+    """The most pulses that a span can hold, both ends included; an impossible span counts as the train."""
     if not is_number(wave.rate_hz, integer=False) or wave.rate_hz <= 0:
         return Exposure(on_time_s=max(span_ns, 0) / 1_000_000_000, charge_c=0.0, n_pulses=wave.n_pulses)
     rate = exact(wave.rate_hz)

@@ -1,9 +1,9 @@
 """Transcranial alternating current: limits of a held sine.
 
 Conventions. An amplitude is **peak to peak** (Antal 2017); the peak is half of it. A contact carries
-amplitude x |share|: shares are signed, sum to zero, and the positive ones sum to one, so that the amplitude is the
-whole current. Density is peak current / contact area. Charge is counted as peak x time, which is pi/2 above the mean
-of a rectified sine: round up.
+amplitude × |share|: shares are signed, sum to zero, and the positive ones sum to one, so that the amplitude
+is the whole current. Density is peak current / contact area. Charge is counted as peak × time, which is pi/2
+times the charge of the rectified sine: toward more.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ CURRENT_DENSITY = Declared(
     integer=False,
     asked=False,
     down="less",
-    source="Bikson et al. 2016, PMC5007190: least density of animal brain injury, 6.3 A/m2, here held at the skin",
+    source="Bikson et al. 2016, PMC5007190: 6.3 A/m2 injures animal brain; held here at the skin",
     edition="2016",
     status="verified",
 )
@@ -222,23 +222,8 @@ def amplitude_ceiling(rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: i
     return in_na / 1_000_000
 
 
-def is_down(now: Hold, wave: Hold) -> bool:
-    """Less current with everything else the same, the lease not longer."""
-    same = (
-        wave.carrier.frequency_hz == now.carrier.frequency_hz
-        and wave.carrier.phase_rad == now.carrier.phase_rad
-        and wave.ramp_up_ms == now.ramp_up_ms
-        and wave.ramp_down_ms == now.ramp_down_ms
-    )
-    return (
-        same
-        and 0 <= wave.carrier.amplitude_ma_pp < now.carrier.amplitude_ma_pp
-        and 0 < wave.duration_ms <= now.duration_ms
-    )
-
-
 def exposure(wave: Hold, span_ns: int, amplitude_ma_pp: float) -> Exposure:
-    """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as the asked one."""
+    """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as asked."""
     span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
     known = is_number(amplitude_ma_pp, integer=False) and amplitude_ma_pp >= 0
     amplitude = exact(amplitude_ma_pp if known else wave.carrier.amplitude_ma_pp)
