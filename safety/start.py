@@ -6,20 +6,17 @@ One line of JSON on standard output when it is ready, or when it refuses to star
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
-import platform
 import resource
 import secrets
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from safety import clocks
 from safety.device import DeviceHost
-from safety.entries import Genesis, Software
+from safety.entries import Genesis
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
 from safety.limits import LimitsErrors, load
@@ -28,6 +25,7 @@ from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
 from safety.rig import ACTS, CONTROLLER, STOP, RigError, claim, writable_directory
+from safety.software import software
 from safety.state import Rules, State, Watch
 
 REFUSED = 3
@@ -35,11 +33,6 @@ LIMITS_BYTES_MAX = 1_048_576
 SHADOW = AllowedDevice(
     driver="null", distribution="nociloop", endpoint="none", identity="any", simulated=True
 )
-DECIDING = (
-    "interlock", "arming", "requests", "delivery", "watchdogs", "safing", "dose", "trips", "state", "events", "messages",
-    "limits", "limit_values", "modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds",
-    "modalities/facts", "modalities/quantities", "modalities/reasons",
-)  # fmt: skip
 
 
 class Refused(Exception):
@@ -157,19 +150,6 @@ def _is_simulated(device: AllowedDevice) -> bool:
 
 def _device_table(device: AllowedDevice) -> dict[str, str | int | float | bool]:
     return {} if device.driver == "null" else {"endpoint": device.endpoint}
-
-
-def software() -> Software:
-    """The digest of the deciding code, and the versions under it."""
-    digest = hashlib.sha256()
-    for name in DECIDING:
-        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
-    return Software(
-        digest=digest.hexdigest(),
-        python=platform.python_version(),
-        msgspec=metadata.version("msgspec"),
-        nociloop=metadata.version("nociloop"),
-    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""What runs: the digest of the deciding code, so that a re-execution knows whether it is by the same hand."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from safety.entries import Software
+
+DECIDING = (
+    "interlock", "arming", "requests", "delivery", "watchdogs", "safing", "dose", "trips", "state", "events", "messages",
+    "limits", "limit_values", "modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds",
+    "modalities/facts", "modalities/quantities", "modalities/reasons",
+)  # fmt: skip
+
+
+def software() -> Software:
+    """The digest of the deciding code, and the versions under it."""
+    digest = hashlib.sha256()
+    for name in DECIDING:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return Software(
+        digest=digest.hexdigest(),
+        python=platform.python_version(),
+        msgspec=metadata.version("msgspec"),
+        nociloop=metadata.version("nociloop"),
+    )
