@@ -19,6 +19,7 @@ MICROVOLTS = {
     **dict.fromkeys(("millivolts", "mV"), 1e3),
     **dict.fromkeys(("volts", "volt", "V"), 1e6),
 }
+FORMATS = ("float32", "double64", "int32", "int16", "int8")
 RATE_TOLERANCE = 0.01  # own choice: the nominal rate is a label; what really comes is watched by its count
 SECOND_LOOK_S = 0.5  # how long a second stream of the same name is looked for; LSL answers within 0.5 s
 XML_BYTES_MAX = 1_000_000  # own choice: 1024 channels with positions take some 300 kB
@@ -50,9 +51,10 @@ class StreamRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a stream is read: which of its channels, in which order, and µV per unit of each."""
+    """How a stream is read: which of its `n_channels`, in which order, and µV per unit of each."""
 
     spec: StreamSpec
+    n_channels: int
     picks: tuple[int, ...]
     scale_uv: tuple[float, ...]
 
@@ -138,8 +140,11 @@ def _quoted(key: str, text: str) -> str:
 def plan(row: StreamRow, config: SourceConfig) -> Plan:
     """How to read this stream for this session, or a SourceError with everything that does not fit."""
     wrong: list[str] = []
-    if row.format == "string":
-        wrong.append("sends text, expected numbers: it is no EEG stream; choose another in [source]")
+    if row.format not in FORMATS:
+        wrong.append(
+            f"sends {row.format}, expected one of {', '.join(FORMATS)}: it is no EEG stream; "
+            "choose another in [source]"
+        )
     if not row.sfreq_hz > 0:
         wrong.append(f"has an irregular rate, expected {config.sfreq_hz:g} Hz; choose another stream")
     elif abs(row.sfreq_hz - config.sfreq_hz) > RATE_TOLERANCE * config.sfreq_hz:
@@ -162,7 +167,7 @@ def plan(row: StreamRow, config: SourceConfig) -> Plan:
         ch_names=tuple(labels[pick] for pick in picks),
         hostname=row.hostname,
     )
-    return Plan(spec=spec, picks=picks, scale_uv=scale_uv)
+    return Plan(spec=spec, n_channels=row.n_channels, picks=picks, scale_uv=scale_uv)
 
 
 def _labels(row: StreamRow, config: SourceConfig, wrong: list[str]) -> tuple[str, ...]:
