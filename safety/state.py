@@ -39,6 +39,7 @@ class Watch(Value, frozen=True, array_like=True):
     evidence: Evidence | None = None
     evidence_ns: int = 0
     crc_ns: int = 0
+    clean_ns: int = 0
     anchor_samples: int = 0
     anchor_ns: int = 0
     previous_samples: int = 0

@@ -23,16 +23,17 @@ SUSPEND_NS = 500_000_000
 WALL_NS = 2_000_000_000  # design section 4
 FUTURE_NS = 20_000_000  # own choice: LSL's clock correction is good to about a millisecond on a local network
 CRC_NS = 1_000_000_000  # own choice: a block that stays the same for a second, against float noise, is a frozen source
+UNCLEAN_NS = 2_000_000_000  # own choice: bad quality stops increases at once, and output after two seconds
 RATE_SPAN_NS = 4_000_000_000
 
 
-def observe(watch: Watch, event: Event, now: Now) -> Watch:
+def observe(rules: Rules, watch: Watch, event: Event, now: Now) -> Watch:
     """The watch after a foldable event, or the same watch for any other."""
     match event:
         case Tick(behind_ns=behind_ns):
             return msgspec.structs.replace(watch, tick_ns=now.mono_ns, behind_ns=behind_ns)
         case Beat(heartbeat=beat):
-            seen = _evidence(watch, beat.evidence, now)
+            seen = _evidence(rules, watch, beat.evidence, now)
             moved = beat.progress > watch.progress
             return msgspec.structs.replace(
                 seen,
@@ -60,8 +61,9 @@ def observe(watch: Watch, event: Event, now: Now) -> Watch:
             return watch
 
 
-def _evidence(watch: Watch, evidence: Evidence, now: Now) -> Watch:
+def _evidence(rules: Rules, watch: Watch, evidence: Evidence, now: Now) -> Watch:
     before = watch.evidence
+    clean = evidence.clean_fraction >= rules.limits.watch.clean_fraction_min
     fresh = before is None or evidence.crc != before.crc
     restart = before is None or now.mono_ns - watch.anchor_ns >= RATE_SPAN_NS
     return msgspec.structs.replace(
@@ -69,6 +71,7 @@ def _evidence(watch: Watch, evidence: Evidence, now: Now) -> Watch:
         evidence=evidence,
         evidence_ns=now.mono_ns,
         crc_ns=now.mono_ns if fresh else watch.crc_ns,
+        clean_ns=now.mono_ns if clean else watch.clean_ns,
         previous_samples=watch.anchor_samples if restart else watch.previous_samples,
         previous_ns=watch.anchor_ns if restart else watch.previous_ns,
         anchor_samples=evidence.n_samples if restart else watch.anchor_samples,
@@ -125,7 +128,10 @@ def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
         return trips.LEDGER_LATE
     if now.wall_ns > state.armed_until_wall_ns:
         return trips.ARMING_EXPIRED
-    return evidence_trouble(rules, state, watch.evidence, now)
+    trouble = evidence_trouble(rules, state, watch.evidence, now)
+    if trouble == trips.EEG_UNCLEAN and mono - watch.clean_ns <= UNCLEAN_NS:
+        return None  # no increase may rest on it; a blink or a pulse's artefact alone ends nothing
+    return trouble
 
 
 def device_trouble(state: State, now: Now) -> TripKind | None:
