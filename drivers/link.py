@@ -1,6 +1,6 @@
 """Frames and messages of the device host.
 
-A frame is a 4-byte big-endian length and that many bytes of JSON. `FrameBuffer` is pure: bytes in, bodies out.
+A frame is a 4-byte big-endian length and that many bytes of JSON. `FrameBuffer` is pure: bytes to bodies.
 Every call carries an id that its answer repeats, so that the interlock can hold each one to a deadline.
 """
 
@@ -17,7 +17,7 @@ _HEADER = 4
 
 
 class FrameError(Exception):
-    """A frame that cannot be: too large, or not of the declared type. The link it came from is not trusted on."""
+    """A frame that cannot be: too large, or not of the declared type. Its link is not trusted any more."""
 
 
 class FrameBuffer:
@@ -28,7 +28,7 @@ class FrameBuffer:
         self._data = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Add bytes and return the bodies that are now complete; raises FrameError on an impossible length."""
+        """Add bytes and return the bodies now complete; raises FrameError on an impossible length."""
         self._data += data
         bodies = []
         while len(self._data) >= _HEADER:
@@ -49,7 +49,7 @@ def frame(message: msgspec.Struct) -> bytes:
 
 
 class OpenDevice(Value, frozen=True, tag="open"):
-    """Make the driver from its table and connect. `silence_ms`: how long the host goes on without hearing from us."""
+    """Make the driver from its table and connect. `silence_ms`: how long the host goes on unheard."""
 
     call: int
     driver: str

@@ -5,6 +5,7 @@ StimulatorError            every operating error of a driver; `device`, what was
 ├── DeviceNotFound         nothing there, or something else answers
 ├── DeviceSilent           no answer within the deadline: after a send, delivery is *unknown*
 ├── DeviceLost             the link broke
+│   └── Superseded         a stop overtook the call that waited; the link is well
 ├── DeviceRefused          the device said no
 ├── ReadBackMismatch       the device holds other settings than were sent
 ├── WrongState             the call does not belong here (fire before prepare, prepare before arm)
@@ -44,6 +45,10 @@ class DeviceSilent(StimulatorError):
 
 class DeviceLost(StimulatorError):
     code = "lost"
+
+
+class Superseded(DeviceLost):
+    code = "superseded"
 
 
 class DeviceRefused(StimulatorError):
@@ -101,7 +106,7 @@ class Stimulator(Protocol):
         ...
 
     async def status(self) -> DeviceStatus:
-        """Ask the device; this is also what keeps a link watchdog content, so it is asked for, never volunteered."""
+        """Ask the device; it also keeps a link watchdog content, so it is asked for, never volunteered."""
         ...
 
     def deliveries(self) -> AsyncIterator[Delivery]:
