@@ -168,13 +168,13 @@ class Amplifier:
         except ValueError as error:
             raise AmplifierError(str(error)) from error
         self._faults = faults.Faults(found, options.sfreq_hz)
-        self._field = FieldSocket(options.field) if options.field is not None else None
         try:
             self._truth = TruthFile(options.truth) if options.truth is not None else None
         except OSError as error:
             raise AmplifierError(
                 f"--truth {options.truth}: {error.strerror}; give a path that can be written"
             ) from error
+        self._field = FieldSocket(options.field) if options.field is not None else None
         self._outlets = [open_outlet(options, ch_names)]
         self.uid = str(self._outlets[0].get_info().uid())
         # liblsl's clock is CLOCK_MONOTONIC in seconds on Linux; elsewhere they differ by a constant.
@@ -246,6 +246,7 @@ class Amplifier:
                 "lost": self.n_lost,
                 "late_us": late_ns // 1000,
                 "bad_datagrams": self._field.n_bad if self._field is not None else 0,
+                "dropped_events": self.patient.n_events_dropped,
             }
         )
 

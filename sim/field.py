@@ -164,6 +164,7 @@ class Artefacts:
 
     def __init__(self, p: PatientParameters, leak: Floats, coil: Floats) -> None:
         self._p, self._leak, self._coil = p, leak, coil
+        self._rail_uv = np.where(coil >= 0.0, p.tms_rail_uv, -p.tms_rail_uv)
         self._saturated_ns = round(p.tms_saturation_ms * 1e6)
         self._gone_ns = self._saturated_ns + round(10.0 * p.tms_decay_ms * 1e6)
 
@@ -177,15 +178,14 @@ class Artefacts:
         pulses = field.pulses_between(first - self._gone_ns, last)
         for pulse in pulses:
             since_ns = times_ns - pulse.t_ns
-            after_ms = (since_ns - self._saturated_ns) * 1e-6
-            tail = np.where(
-                since_ns >= self._saturated_ns, np.exp(-np.maximum(after_ms, 0.0) / self._p.tms_decay_ms), 0.0
-            )
+            decaying = (since_ns >= self._saturated_ns) & (since_ns < self._gone_ns)
+            after_ms = np.maximum(since_ns - self._saturated_ns, 0) * 1e-6
+            tail = np.where(decaying, np.exp(-after_ms / self._p.tms_decay_ms), 0.0)
             samples_uv += self._coil[:, None] * (self._p.tms_decay_uv * pulse.pulse_pct_mso / 100.0 * tail)
         for pulse in pulses:  # the rail last: nothing adds to a saturated channel
             since_ns = times_ns - pulse.t_ns
             saturated = (since_ns >= 0) & (since_ns < self._saturated_ns)
-            samples_uv[:, saturated] = (self._p.tms_rail_uv * np.sign(self._coil))[:, None]
+            samples_uv[:, saturated] = self._rail_uv[:, None]
 
 
 def intensity(p: PatientParameters, current: Current) -> Floats:

@@ -155,6 +155,11 @@ class Patient:
         """How many samples were returned so far."""
         return self._returned
 
+    @property
+    def n_events_dropped(self) -> int:
+        """Events beyond what is remembered: thousands at once."""
+        return self._field.dropped
+
     def time_ns(self, index: int) -> int:
         """The time of a sample on the host's clock."""
         return self._start_ns + round(index * 1e9 / self.sfreq_hz)

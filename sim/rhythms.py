@@ -89,10 +89,14 @@ class Background:
         corners = np.asarray(self._LOWEST_HZ * self._RATIO ** np.arange(n_poles), dtype=np.float64)
         decay = _decay(corners, sfreq_hz)
         variance = np.asarray(corners ** (1.0 - exponent), dtype=np.float64)
+        # Corners above the band are flat within it: one white process with what they have below half the rate.
+        above = corners[-1] * self._RATIO ** np.arange(1, 12)
+        white = float((above**-exponent).sum()) * sfreq_hz / math.pi
+        decay, variance = np.append(decay, 0.0), np.append(variance, white)
         variance *= rms_uv**2 / _band_variance(decay, variance, sfreq_hz, 1.0, 45.0)
         self._poles = Poles(decay, np.sqrt((1.0 - decay**2) * variance), width, n_tick)
-        self._poles.start(rng.standard_normal((n_poles, width)) * np.sqrt(variance)[:, None])
-        self._shape = (n_poles, n_tick, width)
+        self._poles.start(rng.standard_normal((decay.size, width)) * np.sqrt(variance)[:, None])
+        self._shape = (decay.size, n_tick, width)
         self._rng = rng
 
     def tick(self) -> Floats:
