@@ -32,10 +32,6 @@ class Endpoint(Protocol):
         """Send what can be sent; never blocks, and nobody listening is no error."""
         ...
 
-    def drop_unread(self) -> None:
-        """Forget what was sent and not yet read, as a closed port does."""
-        ...
-
     def close(self) -> None:
         """The port is gone."""
         ...
@@ -74,9 +70,6 @@ class TcpEndpoint:
         if sent < len(data):
             self._lose()  # half a line in a full buffer: the client has read nothing for very long
 
-    def drop_unread(self) -> None:
-        """Nothing to do: what was sent to another client is gone with its connection."""
-
     def close(self) -> None:
         """Close client and port."""
         self._lose()
@@ -113,7 +106,10 @@ class TcpEndpoint:
 
 
 class PtyEndpoint:
-    """A pseudo-terminal. It carries bytes only: no baud errors, no parity, no modem lines."""
+    """A pseudo-terminal. It carries bytes only: no baud errors, no parity, no modem lines.
+
+    Who opens it may first read what was said while nobody had it open, as with many a USB serial device.
+    """
 
     def __init__(self, shell: Shell, link: Path | None, *, on_data: OnData) -> None:
         self._shell = shell
@@ -141,11 +137,6 @@ class PtyEndpoint:
             os.write(self._near, data)
         except OSError:
             return
-
-    def drop_unread(self) -> None:
-        """A port that nobody had open keeps nothing."""
-        if self._far >= 0:
-            termios.tcflush(self._far, termios.TCIFLUSH)
 
     def close(self) -> None:
         """Both ends; a driver that has it open sees EIO."""

@@ -163,13 +163,16 @@ def load(path: Path | str) -> Record:
 
 
 def amplitude_at(record: Record, t_ns: int) -> float:
-    """The hold's amplitude in mA peak to peak at `t_ns`; pulses are instants and not counted here."""
+    """The hold's amplitude in mA peak to peak at `t_ns`; pulses are instants and not counted here.
+
+    Where the record ends within a movement, the greater end of that movement: what came is not known.
+    """
     index = bisect_right(record.breaks, t_ns, key=lambda entry: entry.t_ns) - 1
     if index < 0:
         return 0.0
     here = record.breaks[index]
     if index + 1 == len(record.breaks):
-        return here.a_ma_pp
+        return max(here.a_ma_pp, _heading(here)) if t_ns > here.t_ns else here.a_ma_pp
     there = record.breaks[index + 1]
     share = (t_ns - here.t_ns) / (there.t_ns - here.t_ns)
     return here.a_ma_pp + (there.a_ma_pp - here.a_ma_pp) * share

@@ -33,7 +33,6 @@ from sim.recorder import Recorder, RecordLost
 from sim.shell import Shell, UseError, accept, complain, listen_unix, receive, say_ready
 
 FIELD_EVERY_NS = 20 * NS_PER_MS
-_HELLO = re.compile(rb">[0-9]+ HELLO ")
 _NAME = re.compile(r"[A-Za-z0-9_.+-]{1,32}")
 _OUTPUTS_MAX = 16  # keeps the longest line of the protocol within 256 bytes
 
@@ -150,8 +149,6 @@ class Emulator:
 
     def _receive(self, data: bytes, now_ns: int) -> None:
         """Bytes of the host, at the time they were read."""
-        if _HELLO.search(data):
-            self._endpoint.drop_unread()
         self._port.feed(data, now_ns)
         self._flush()
 
