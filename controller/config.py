@@ -32,7 +32,7 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"key {self.key}: {self.text}" if self.key else self.text
+        return printable(f"key {self.key}: {self.text}" if self.key else self.text)
 
 
 def validate(
@@ -52,6 +52,13 @@ def validate(
                 problems.append(problem)
             seen.add(problem.key)
         return None
+
+
+def printable(text: str) -> str:
+    """One line that a terminal only shows: what would move its cursor, or break the line, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def found(value: object) -> str:

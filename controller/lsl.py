@@ -97,12 +97,14 @@ class BlockMaker:
 class LslSource:
     """An LSL stream as a Source. The stream is pinned by its uid: none other is ever attached to.
 
-    `clean_fraction` judges each block for its Evidence; it is called in the loop's thread.
+    `judge` makes, once the stream is known, what judges each block for its Evidence, in the loop's thread.
     """
 
-    def __init__(self, config: SourceConfig, *, clean_fraction: CleanFraction = all_clean) -> None:
+    def __init__(
+        self, config: SourceConfig, *, judge: Callable[[StreamSpec], CleanFraction] = lambda _: all_clean
+    ) -> None:
         self._config = config
-        self._clean_fraction = clean_fraction
+        self._judge = judge
         self._silence_ns = config.silence_ms * 1_000_000
         self._inlet: Inlet | None = None
         self._reader: Reader | None = None
@@ -118,7 +120,7 @@ class LslSource:
         inlet, how, offset = await asyncio.to_thread(_connect, self._config)
         self._inlet = inlet
         self._reader = Reader(inlet, offset, how.spec.name)
-        self._maker = BlockMaker(how, self._config.jitter_ms, self._clean_fraction)
+        self._maker = BlockMaker(how, self._config.jitter_ms, self._judge(how.spec))
         return how.spec
 
     async def blocks(self) -> AsyncIterator[Block | Silence]:

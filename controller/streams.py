@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pylsl
 
-from controller.config import nearest
+from controller.config import nearest, printable
 from controller.eeg import StreamSpec
 from controller.source import SourceConfig, SourceError
 from controller.toml import toml_document
@@ -157,7 +157,7 @@ def plan(row: StreamRow, config: SourceConfig) -> Plan:
     scale_uv = tuple(_scale(row, labels, pick, config, wrong) for pick in picks)
     if wrong:
         lines = dict.fromkeys(f"LSL stream {row.name!r} on {row.hostname}: {text}" for text in wrong)
-        raise SourceError("\n".join(lines))
+        raise SourceError("\n".join(map(printable, lines)))
     spec = StreamSpec(
         name=row.name,
         type=row.type,
