@@ -48,8 +48,8 @@ class BiomarkerPart(Protocol):
     def name(self) -> str: ...
     @property
     def kind(self) -> str: ...
-    @property
-    def config(self) -> Mapping[str, object]: ...
+
+    def table(self) -> Mapping[str, object]: ...
 
 
 class SessionPart(Protocol):
@@ -77,7 +77,7 @@ def measure_recording(recording: Path, session: SessionPart, out: Path, progress
         montage = Montage.build(session.montage, spec.ch_names)
         measures = [
             biomarkers.build(
-                part.name, part.kind, part.config, montage, spec.sfreq_hz, f"biomarkers.{part.name}"
+                part.name, part.kind, part.table(), montage, spec.sfreq_hz, f"biomarkers.{part.name}"
             )
             for part in session.biomarkers
         ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
 from controller.config import Config, Problem, nearest, validate
 
-__all__ = ["RegistryError", "build_config", "find", "kinds", "load_class"]
+__all__ = ["RegistryError", "build_config", "find", "keyed", "kinds", "load_class"]
 
 
 class RegistryError(ValueError):
@@ -57,6 +58,17 @@ def build_config(model: type[Config], table: Mapping[str, object], key: str) -> 
     if config is None:
         raise ValueError("\n".join(map(str, problems)))
     return config
+
+
+@contextmanager
+def keyed(key: str) -> Iterator[None]:
+    """Let each line of a ValueError begin with where in the session it stands."""
+    try:
+        yield
+    except ValueError as error:
+        if not key:
+            raise
+        raise ValueError("\n".join(f"{key}: {line}" for line in str(error).splitlines())) from error
 
 
 def _table(group: str, entries: Iterable[EntryPoint] | None) -> dict[str, EntryPoint]:

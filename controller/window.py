@@ -74,7 +74,10 @@ class Epoch:
 
 
 class Window:
-    """The newest samples in a ring, and what is already known about them. Call it from one task only."""
+    """The newest samples in a ring, and what is already known about them. Call it from one task only.
+
+    `window_s` is the longest span of any biomarker, rounded up to whole seconds and to one segment.
+    """
 
     def __init__(
         self,
@@ -321,7 +324,7 @@ def _check(n_channels: int, sfreq_hz: float, window_s: float, hop_s: float) -> N
         raise ValueError(f"n_channels: found {n_channels}, expected 1 or more")
     if not 16.0 <= sfreq_hz <= 100_000.0:
         raise ValueError(f"sfreq_hz: found {sfreq_hz:g}, expected 16 to 100000")
-    if not SEGMENT_S <= window_s <= WINDOW_S_MAX:
-        raise ValueError(f"window_s: found {window_s:g}, expected {SEGMENT_S} to {WINDOW_S_MAX:g}")
-    if not 0.0 < hop_s <= window_s:
+    if not 0.0 < window_s <= WINDOW_S_MAX:
+        raise ValueError(f"window_s: found {window_s:g}, expected above 0 and at most {WINDOW_S_MAX:g}")
+    if not 0.0 < hop_s <= max(window_s, SEGMENT_S):
         raise ValueError(f"hop_s: found {hop_s:g}, expected above 0 and at most window_s {window_s:g}")

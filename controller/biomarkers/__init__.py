@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, cast
 from controller.config import Config
 from controller.eeg import Reading
 from controller.montage import Montage
-from controller.registry import build_config, find, kinds, load_class
+from controller.registry import build_config, find, keyed, kinds, load_class
 from controller.window import Epoch
 
 __all__ = ["GROUP", "Biomarker", "available", "build", "config_of", "load"]
@@ -51,6 +51,8 @@ def config_of(kind: str, table: Mapping[str, object], key: str = "") -> Config:
 def build(
     name: str, kind: str, table: Mapping[str, object], montage: Montage, sfreq_hz: float, key: str = ""
 ) -> Biomarker:
-    """A biomarker from its table of session.toml."""
+    """A biomarker from its table of session.toml; ValueError, a line each, of what does not fit."""
     cls = load(kind)
-    return cast("_Maker", cls)(name, build_config(cls.Config, table, key), montage, sfreq_hz)
+    config = build_config(cls.Config, table, key)
+    with keyed(key):
+        return cast("_Maker", cls)(name, config, montage, sfreq_hz)

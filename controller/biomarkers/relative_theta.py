@@ -27,9 +27,9 @@ class RelativeTheta:
         """`channels = ["frontal"]` for the frontal form of the measure; all by default."""
 
     def __init__(self, name: str, config: Config, montage: Montage, sfreq_hz: float) -> None:
-        check_band(name, *BROAD_HZ, sfreq_hz)
+        check_band(*BROAD_HZ, sfreq_hz)
         self.name = name
-        self._span = Span.build(name, config, montage)
+        self._span = Span.build(config, montage)
         self._output = Output(name, "1", config, self._span)
         self.unit = self._output.unit
         self.window_s = self._span.window_s

@@ -28,10 +28,10 @@ class SensorimotorAlpha:
         baseline_uv2: Annotated[float, Field(gt=0)] | None = None
 
     def __init__(self, name: str, config: Config, montage: Montage, sfreq_hz: float) -> None:
-        check_band(name, *ALPHA_HZ, sfreq_hz)
+        check_band(*ALPHA_HZ, sfreq_hz)
         self.name = name
         self._baseline_uv2 = config.baseline_uv2
-        self._span = Span.build(name, config, montage)
+        self._span = Span.build(config, montage)
         unit = "log10(µV²)" if config.baseline_uv2 is None else "%"
         self._output = Output(name, unit, config, self._span)
         self.unit = self._output.unit

@@ -42,12 +42,11 @@ class SpectralConfig(Config):
     z: RobustZ | None = None
 
 
-def check_band(key: str, low_hz: float, high_hz: float, sfreq_hz: float) -> None:
+def check_band(low_hz: float, high_hz: float, sfreq_hz: float) -> None:
     """A band must end below the Nyquist frequency of the stream."""
     if high_hz > sfreq_hz / 2.0:
         raise ValueError(
-            f"{key}: the band {low_hz:g} to {high_hz:g} Hz needs a stream of {2 * high_hz:g} Hz or more, "
-            f"found {sfreq_hz:g} Hz"
+            f"sfreq_hz: found {sfreq_hz:g}, expected {2 * high_hz:g} or more for the band {low_hz:g} to {high_hz:g} Hz"
         )
 
 
@@ -60,12 +59,9 @@ class Span:
     window_s: float
 
     @classmethod
-    def build(cls, key: str, config: SpectralConfig, montage: Montage) -> Span:
+    def build(cls, config: SpectralConfig, montage: Montage) -> Span:
         """ValueError with one line when the montage has none of the channels."""
-        try:
-            rows = montage.resolve(config.channels)
-        except ValueError as error:
-            raise ValueError(f"{key}.{error}") from error
+        rows = montage.resolve(config.channels)
         return cls(
             rows=np.array(rows, dtype=np.intp),
             ch_names=tuple(montage.ch_names[row] for row in rows),

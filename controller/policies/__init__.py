@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol, cast
 
 from controller.config import Config
 from controller.eeg import Reading
-from controller.registry import build_config, find, kinds, load_class
+from controller.registry import build_config, find, keyed, kinds, load_class
 from drivers.stimulation import Train
 from safety.messages import Allowed
 
@@ -50,6 +50,8 @@ def config_of(kind: str, table: Mapping[str, object], key: str = "") -> Config:
 
 
 def build(kind: str, table: Mapping[str, object], train: Train, hop_s: float, key: str = "") -> Policy:
-    """A policy from its table of session.toml."""
+    """A policy from its table of session.toml; ValueError, a line each, of what does not fit."""
     cls = load(kind)
-    return cast("_Maker", cls)(build_config(cls.Config, table, key), train, hop_s)
+    config = build_config(cls.Config, table, key)
+    with keyed(key):
+        return cast("_Maker", cls)(config, train, hop_s)

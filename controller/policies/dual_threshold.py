@@ -59,7 +59,7 @@ class DualThreshold:
 
     def __init__(self, config: DualThresholdConfig, train: Train, hop_s: float) -> None:
         if not (math.isfinite(hop_s) and hop_s > 0):
-            raise ValueError(f"policy: found a hop of {hop_s:g} s, expected above 0")
+            raise ValueError(f"hop: found {hop_s:g} s, expected above 0")
         self.response = math.nan
         self._config = config
         self._train = train
@@ -102,13 +102,11 @@ class DualThreshold:
         if not isinstance(self._train.waveform, Hold):
             return
         if config.rate_per_s is None:
-            raise ValueError(
-                "policy.rate_per_s: missing, expected the rate of a hold in mA peak to peak a second"
-            )
+            raise ValueError("rate_per_s: missing, expected the rate of a hold in mA peak to peak a second")
         lease_s = self._lease_ns / 1e9
         if self._hop_s > HOP_SHARE_MAX * lease_s:
             raise ValueError(
-                f"policy: found a hop of {self._hop_s:g} s with a hold of {lease_s:g} s; a hold is renewed once a "
+                f"hop: found {self._hop_s:g} s with a hold of {lease_s:g} s; a hold is renewed once a "
                 f"hop, so expected a hop of at most {HOP_SHARE_MAX * lease_s:g} s"
             )
 
