@@ -14,7 +14,7 @@ from safety.requests import allowed_now, facts_now
 from safety.safing import Step, tell, to_phase
 from safety.state import Arming, Effect, OpenRelay, PetRelay, Rules, State, ToController, ToDevice, ToPerson
 from safety.trips import PERMISSIVES, REFUSALS
-from safety.watchdogs import evidence_trouble
+from safety.watchdogs import evidence_trouble, forget_status
 
 PROOF_STEP_NS = 200_000_000
 DEVICE_ARM_NS = (
@@ -200,7 +200,11 @@ def device_armed(rules: Rules, state: State, call: int, now: Now) -> Step:
     if arming is None or arming.call != call:
         return Step(state)
     armed = msgspec.structs.replace(
-        state, arming=None, armed_by=arming.person, armed_until_wall_ns=arming.until_wall_ns
+        state,
+        arming=None,
+        armed_by=arming.person,
+        armed_until_wall_ns=arming.until_wall_ns,
+        watch=forget_status(state.watch),
     )
     changed = to_phase(armed, "ARMED", "", f"armed by {arming.person}")
     said = _answer(arming.peer, ok=True, code="", text="armed", state=changed.state)

@@ -13,6 +13,7 @@ from safety.modalities import exposure, interval_after_ns
 from safety.requests import allowed_now
 from safety.safing import Step, tell, trip
 from safety.state import Rules, Running, State
+from safety.watchdogs import forget_status
 
 # The device's clock is mapped onto the host's through round trips of a serial line; its reports come in slices.
 TIME_SLACK_NS = 60_000_000
@@ -60,13 +61,13 @@ def _excess(running: Running, delivery: Delivery) -> str:
     """What of this slice goes beyond the permit, in words; empty when nothing does."""
     settled = delivery.start_ns > running.settled_ns
     high = amplitude(running.train) if settled else running.ceiling
-    if not 0.0 <= delivery.amplitude <= high * 1.0001 + 1e-9:
+    if not (0.0 <= delivery.amplitude <= high * 1.0001 + 1e-9):
         return f"amplitude {delivery.amplitude:g}, permitted {high:g}"
     if not delivery.start_ns <= delivery.end_ns:
         return "a slice that ends before it starts"
     if isinstance(running.train.waveform, PulseTrain):
         total = running.pulses + delivery.n_pulses
-        if not 0 <= delivery.n_pulses or total > running.train.waveform.n_pulses:
+        if not delivery.n_pulses >= 0 or total > running.train.waveform.n_pulses:
             return f"{total} pulses, permitted {running.train.waveform.n_pulses}"
     elif delivery.n_pulses:
         return f"{delivery.n_pulses} pulses of a hold"
@@ -99,6 +100,7 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
     return msgspec.structs.replace(
         state, running=None if delivery.ended else noted, before=noted if delivery.ended else state.before,
         not_before_ns=not_before_ns,
+        watch=forget_status(state.watch) if delivery.ended else state.watch,
     )  # fmt: skip
 
 
@@ -112,7 +114,7 @@ def _lapsed(state: State, running: Running, delivery: Delivery) -> bool:
 
 def lapse(rules: Rules, state: State, now: Now) -> Step:
     """Count a lapse: an off-time, a start from zero, and too many of them trip."""
-    recent = tuple(at for at in state.lapses if now.mono_ns - at <= LAPSE_SPAN_NS) + (now.mono_ns,)
+    recent = (*tuple(at for at in state.lapses if now.mono_ns - at <= LAPSE_SPAN_NS), now.mono_ns)
     off_ns = now.mono_ns + rules.limits.watch.off_min_ms * 1_000_000
     noted = msgspec.structs.replace(state, lapses=recent, not_before_ns=max(state.not_before_ns, off_ns))
     if len(recent) >= rules.limits.watch.lapses_max and state.phase == "ARMED":

@@ -100,12 +100,14 @@ def settle(dose: Dose, durable: int) -> Dose:
     return msgspec.structs.replace(dose, reserved=plus(dose.reserved, dose.coming), coming=NOTHING)
 
 
-def reserve(limits: Limits, dose: Dose, train: Train, after: int) -> Dose | tuple[tuple[Budget, float], ...]:
+def reserve(
+    limits: Limits, dose: Dose, train: Train, highest: float, after: int
+) -> Dose | tuple[tuple[Budget, float], ...]:
     """Reserve what the grants need beyond what is reserved: a block ahead where the budget has room for it, else
     just the need; or the budgets that would be exceeded."""
     committed = plus(dose.reserved, dose.coming)
     need = minus(dose.granted, committed)
-    for wanted in (block(train, need), need):
+    for wanted in (block(train, need, highest), need):
         exceeded = over_budget(limits, plus(committed, wanted))
         if not exceeded:
             return msgspec.structs.replace(dose, coming=plus(dose.coming, wanted), coming_after=after)
@@ -116,15 +118,16 @@ def running_low(dose: Dose, train: Train) -> bool:
     """Whether less than half a block lies ahead of a hold: time to reserve the next, before it is needed."""
     if not isinstance(train.waveform, Hold) or dose.coming != NOTHING:
         return False
-    left = minus(dose.reserved, dose.granted)
-    return left.on_time_s < BLOCK_NS / 2e9
+    left, half = minus(dose.reserved, dose.granted), exposure(train, BLOCK_NS // 2, amplitude(train))
+    return left.on_time_s < half.on_time_s or left.charge_c < half.charge_c
 
 
-def block(train: Train, need: Exposure) -> Exposure:
-    """What to reserve for a request that needs `need` more: a train whole, a hold 5 s ahead."""
+def block(train: Train, need: Exposure, highest: float) -> Exposure:
+    """What to reserve for a request that needs `need` more: a train whole, a hold 5 s ahead at the highest amplitude
+    that it may be raised to meanwhile, so that a rise need not wait for the disk."""
     if not isinstance(train.waveform, Hold):
         return need
-    ahead = exposure(train, BLOCK_NS, amplitude(train))
+    ahead = exposure(train, BLOCK_NS, max(highest, amplitude(train)))
     return Exposure(
         on_time_s=max(ahead.on_time_s, need.on_time_s),
         charge_c=max(ahead.charge_c, need.charge_c),

@@ -116,7 +116,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now, late_ns: int) ->
 def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
     match message:
         case Status():
-            return Step(state)
+            return _settled(rules, safing.stop_over(state), now) if safing.at_zero(state) else Step(state)
         case Prepared():
             return requests.prepared(rules, state, message, now)
         case Fired():
@@ -128,13 +128,16 @@ def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
         case Done(call=call):
             if state.arming is not None and state.arming.call == call:
                 return arming.device_armed(rules, state, call, now)
-            stopped = safing.stop_confirmed(state, call)
-            settled = arming.settle(rules, stopped.state, now)
-            return Step(settled.state, stopped.effects + settled.effects)
+            return safing.stop_taken(state, call)
         case CallFailed():
             return _call_failed(rules, state, message, now)
         case _:
             return Step(state)
+
+
+def _settled(rules: Rules, step_: Step, now: Now) -> Step:
+    settled = arming.settle(rules, step_.state, now)
+    return Step(settled.state, step_.effects + settled.effects)
 
 
 def _opened(rules: Rules, state: State, said: Opened, now: Now) -> Step:
@@ -147,7 +150,7 @@ def _opened(rules: Rules, state: State, said: Opened, now: Now) -> Step:
 def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step:
     detail = f"{said.code}: {said.text}"
     if state.stopping is not None and state.stopping.call == said.call:
-        return safing.stop_confirmed(state, said.call)  # opens the relay: the second way to zero
+        return safing.stop_over(state)
     if state.arming is not None and (state.arming.call == said.call or said.call <= 0):
         failed = arming.arming_failed(state, "ILK-336", detail)
         down = safing.stop_device(rules, failed.state, "cut", now)
@@ -231,11 +234,10 @@ def _tick(rules: Rules, state: State, now: Now, late_ns: int) -> Step:
     if state.arming is not None and now.mono_ns > state.arming.deadline_ns:
         return _arming_overdue(rules, state, now)
     if state.stopping is not None and now.mono_ns > state.stopping.deadline_ns:
-        unconfirmed = msgspec.structs.replace(
-            state, stopping=None, host="failed", host_text="the stop was not confirmed"
-        )
-        return Step(unconfirmed, (OpenRelay(),))
-    if state.ending:
+        over = safing.stop_over(state)
+        text = "the stop was not confirmed"
+        return Step(msgspec.structs.replace(over.state, host="failed", host_text=text), over.effects)
+    if state.ending and state.stopping is None:
         return _ending(state, now)
     return _upkeep(state, now)
 
@@ -275,10 +277,10 @@ def _upkeep(state: State, now: Now) -> Step:
 
 
 def _ending(state: State, now: Now) -> Step:
-    """The process ends when output is confirmed zero and the ledger is durable, or when that takes too long."""
+    """Output is zero: the process ends when the ledger is durable, or when that takes too long."""
     if state.done_ns == 0:
         return Step(msgspec.structs.replace(state, done_ns=now.mono_ns))
     durable = state.watch.durable >= state.entries
-    if (state.stopping is None and durable) or now.mono_ns - state.done_ns > END_NS:
+    if durable or now.mono_ns - state.done_ns > END_NS:
         return Step(state, (EndProcess(status=4 if state.trip else 0),))
     return Step(state)

@@ -95,7 +95,8 @@ class Process:
         host: DeviceHost,
         relay: Relay | None,
         ledger: Ledger,
-        locks: list[int],
+        locks: tuple[int, ...],
+        parent_fd: int,
     ) -> None:
         self._rules = rules
         self._state = state
@@ -104,6 +105,7 @@ class Process:
         self._relay = relay
         self._ledger = ledger
         self._locks = locks  # open until the process ends
+        self._parent_fd = parent_fd
         self._controller: Peer | None = None
         self._persons: dict[int, Peer] = {}
         self._names = 0
@@ -145,6 +147,8 @@ class Process:
         self._watch(self._doors.controller, self._controller_came)
         self._watch(self._doors.acts, self._person_came)
         self._watch(self._ledger.news_fd, self._ledger_news)
+        if self._parent_fd >= 0:
+            self._watch(self._parent_fd, self._parent_gone)
         if self._host is not None:
             self._watch(self._host, self._host_said)
         if self._relay is not None:
@@ -182,6 +186,13 @@ class Process:
             self._host.stop_at_once()
         for number in numbers:
             self._take(StopPressed(source=f"signal {signal.Signals(number).name}", ends=True))
+
+    def _parent_gone(self) -> None:
+        """Nobody writes to that pipe: it becomes readable when the supervisor is gone, however it went."""
+        self._forget(self._parent_fd)
+        if self._host is not None:
+            self._host.stop_at_once()
+        self._take(StopPressed(source="supervisor gone", ends=True))
 
     def _controller_came(self) -> None:
         connection = self._doors.controller.accept()

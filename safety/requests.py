@@ -123,7 +123,7 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     after = state.entries + 1
     enough = doses.covers(granted.reserved, granted.granted)
     if not enough or doses.running_low(granted, request.train):
-        reserved = doses.reserve(rules.limits, granted, request.train, after)
+        reserved = doses.reserve(rules.limits, granted, request.train, _highest(rules, state), after)
         if isinstance(reserved, doses.Dose):
             granted = reserved
         elif not enough:
@@ -134,6 +134,16 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     if enough:
         return _prepare(rules, taken, asked, now, older)
     return Step(taken, older + tell(taken, Pending(id=request.id)))
+
+
+def _highest(rules: Rules, state: State) -> float:
+    """The highest amplitude that the limits allow, whatever the slew: what a hold may grow to."""
+    if state.capabilities is None:
+        return 0.0
+    return max(
+        (r.high for r in rows(rules.limits, state.capabilities) if r.quantity.startswith("amplitude_")),
+        default=0.0,
+    )
 
 
 def _over(exceeded: tuple[tuple[Budget, float], ...]) -> tuple[Reason, ...]:

@@ -13,6 +13,7 @@ from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
 from safety.modalities import ramp_down_ns
 from safety.state import Effect, OpenRelay, Rules, State, Stopping, ToController, ToDevice, ToPerson
 from safety.trips import How, TripKind
+from safety.watchdogs import forget_status
 
 STOP_SLACK_NS = 150_000_000  # a stop that is not confirmed this long after its ramp: the relay opens
 
@@ -102,8 +103,23 @@ def stand_down(rules: Rules, state: State, phase: Phase, text: str, now: Now) ->
     return Step(changed.state, down.effects + changed.effects)
 
 
-def stop_confirmed(state: State, call: int) -> Step:
-    """The device is at zero and disarmed, by its own word: the second way to zero may follow."""
-    if state.stopping is None or state.stopping.call != call:
+def stop_taken(state: State, call: int) -> Step:
+    """The device has taken the stop; a ramp may still run, so zero is what a status asked from now on says."""
+    stopping = state.stopping
+    if stopping is None or stopping.call != call:
         return Step(state)
+    taken = msgspec.structs.replace(stopping, taken=True)
+    return Step(msgspec.structs.replace(state, stopping=taken, watch=forget_status(state.watch)))
+
+
+def at_zero(state: State) -> bool:
+    """Whether a stop is over by the device's own word."""
+    watch, stopping = state.watch, state.stopping
+    return (
+        stopping is not None and stopping.taken and watch.host_state == "idle" and watch.host_amplitude == 0.0
+    )
+
+
+def stop_over(state: State) -> Step:
+    """The device is at zero and disarmed, or never will say so: the second way to zero follows."""
     return Step(msgspec.structs.replace(state, stopping=None, running=None, before=None), (OpenRelay(),))

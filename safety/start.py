@@ -65,6 +65,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--session-id", required=True)
     parser.add_argument("--session-digest", required=True)
+    parser.add_argument("--parent-fd", type=int, default=-1, help="a pipe whose end means STOP and end")
     parser.add_argument(
         "--shadow", action="store_true", help="verdicts are made and recorded, the null device delivers"
     )
@@ -88,7 +89,7 @@ def _make(
         nonce=secrets.token_hex(8),
     )
     try:
-        directory, _locks = claim(writable_directory(), limits.rig, limits.participant)
+        directory, locks = claim(writable_directory(), limits.rig, limits.participant)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
         ledger = Ledger(
             arguments.run_dir / "ledger.jsonl", Watched(path=arguments.limits, digest=limits.digest)
@@ -121,7 +122,7 @@ def _make(
         "host": host.pid,
         "simulated": rules.simulated,
     }
-    process = Process(rules, state, doors, host, relay, ledger, _locks)
+    process = Process(rules, state, doors, host, relay, ledger, tuple(locks), arguments.parent_fd)
     return process, _device_table(limits.device), ready
 
 

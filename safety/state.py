@@ -96,11 +96,13 @@ class Running(Value, frozen=True):
 
 
 class Stopping(Value, frozen=True):
-    """A stop on its way. Not confirmed by `deadline_ns`: the relay is opened."""
+    """A stop on its way: sent, `taken` by the device, and over when a later status says idle at zero. Not over by
+    `deadline_ns`: the relay is opened."""
 
     call: int
     how: How
     deadline_ns: int
+    taken: bool = False
 
 
 class Arming(Value, frozen=True):

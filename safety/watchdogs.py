@@ -134,6 +134,11 @@ def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
     return trouble
 
 
+def forget_status(watch: Watch) -> Watch:
+    """What the device said of itself before this instant says nothing of what comes after; ask anew."""
+    return msgspec.structs.replace(watch, poll=watch.poll + 1, poll_ns=0, host_state="", host_amplitude=0.0)
+
+
 def device_trouble(state: State, now: Now) -> TripKind | None:
     """What the device's own status contradicts: its state, or output that nobody permitted."""
     watch, running = state.watch, state.running

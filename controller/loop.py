@@ -1,0 +1,117 @@
+"""The whole loop on one screen: Block -> Epoch -> Reading -> Request -> verdict -> taps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from controller.biomarkers import Biomarker
+from controller.eeg import Block, Cycle
+from controller.policies import Policy
+from controller.pulse import Pulse
+from controller.source import Silence, Source
+from controller.taps import Event, Taps
+from controller.window import BlockRefused, Epoch, Window
+from drivers.stimulation import Train
+from safety.client import InterlockClient, Verdict
+from safety.messages import Pending, Permit, Refusal, Request
+
+Ended = Literal["duration", "stopped", "tripped", "paused too long"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a session is made of, wired once."""
+
+    source: Source
+    window: Window
+    biomarkers: tuple[Biomarker, ...]
+    policy: Policy
+    interlock: InterlockClient
+    pulse: Pulse
+    taps: Taps
+
+
+class Loop:
+    """One session's loop. `over` says why it must end, or nothing; `silent` what is done about a silent stream."""
+
+    def __init__(
+        self, parts: Parts, over: Callable[[], Ended | None], silent: Callable[[Silence], None]
+    ) -> None:
+        self._parts = parts
+        self._over = over
+        self._silent = silent
+        self._index = 0
+        self._asked = 0
+        self.waiting: dict[int, Cycle] = {}
+
+    async def run(self) -> Ended:
+        """Turn until it is over; raises SourceError and InterlockLost."""
+        parts = self._parts
+        async for block in parts.source.blocks():
+            ended = self._over()
+            if ended is not None:
+                return ended
+            if isinstance(block, Silence):
+                self._silent(block)
+                continue
+            parts.taps.offer(block)
+            epoch = parts.window.push(block)
+            parts.pulse.beat(block)
+            if isinstance(epoch, BlockRefused):
+                self._note("block_refused", epoch.code, epoch.text)
+            elif epoch is not None:
+                await self._turn(epoch, block)
+        return "stopped"
+
+    async def _turn(self, epoch: Epoch, block: Block) -> None:
+        """One Epoch: measure, decide, ask. What comes of it goes to the taps and is never awaited."""
+        parts = self._parts
+        readings = {biomarker.name: biomarker.measure(epoch) for biomarker in parts.biomarkers}
+        computed_ns = time.monotonic_ns()
+        allowed = parts.interlock.allowed
+        train = parts.policy.decide(readings, allowed, computed_ns) if allowed is not None else None
+        armed = parts.interlock.phase == "ARMED"
+        asked_ns = time.monotonic_ns()
+        request = self._request(train, block) if train is not None and armed else None
+        verdict = await parts.interlock.submit(request) if request is not None else None
+        self._index += 1
+        cycle = Cycle(
+            index=self._index,
+            sample_ns=int(block.stamps_ns[-1]),
+            received_ns=block.received_ns,
+            computed_ns=computed_ns,
+            asked_ns=asked_ns if request is not None else 0,
+            answered_ns=time.monotonic_ns() if request is not None else 0,
+            readings=readings,
+        )
+        self._offer(cycle, request, verdict)
+
+    def _request(self, train: Train, block: Block) -> Request:
+        self._asked += 1
+        return Request(
+            id=self._asked,
+            train=train,
+            onset_at_ns=0,
+            response=self._parts.policy.response,
+            evidence=block.evidence,
+        )
+
+    def _offer(self, cycle: Cycle, request: Request | None, verdict: Verdict | None) -> None:
+        """A verdict that is pending leaves the readings on record now; the request follows with its verdict."""
+        if request is not None and isinstance(verdict, Pending):
+            self.waiting[request.id] = replace(cycle, request=request, readings={})
+        elif request is not None and not isinstance(verdict, Pending):
+            cycle = replace(cycle, request=request, verdict=verdict)
+        self._parts.taps.offer(cycle)
+
+    def settle(self, verdict: Permit | Refusal) -> None:
+        """A verdict that was pending has come."""
+        cycle = self.waiting.pop(verdict.id, None)
+        if cycle is not None:
+            self._parts.taps.offer(replace(cycle, verdict=verdict, answered_ns=time.monotonic_ns()))
+
+    def _note(self, kind: str, code: str, text: str) -> None:
+        self._parts.taps.offer(Event(t_ns=time.monotonic_ns(), kind=kind, code=code, text=text))
