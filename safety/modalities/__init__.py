@@ -123,7 +123,10 @@ def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
 
 
 def amplitude_ceiling(limits: Limits, caps: Capabilities, amplitude_now: float, ramp_up_ms: int) -> float:
-    """The highest amplitude that would pass now, slew included, in the train's unit; check() decides."""
+    """The highest amplitude that would pass now, slew included, in the train's unit; check() decides.
+
+    `ramp_up_ms` is that of the hold that runs, 0 where none does.
+    """
     match limits.modality:
         case "tacs":
             return tacs.amplitude_ceiling(rows(limits, caps), amplitude_now, ramp_up_ms)

@@ -213,9 +213,13 @@ def check_slew(wave: Hold, amplitude_now: float, limits: Limits) -> tuple[Reason
 
 
 def amplitude_ceiling(rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
-    """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach."""
+    """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach.
+
+    Where nothing runs yet (0 ms), the ramp is taken as long as the limits and the lease let it be.
+    """
     high = {row.quantity: row.high for row in rows}
-    reach = _present(amplitude_now) + exact(high[SLEW_RATE.name]) * max(ramp_up_ms, 0) / 1000
+    ramp_ms = Fraction(ramp_up_ms) if ramp_up_ms > 0 else exact(min(high[RAMP_UP.name], high[DURATION.name]))
+    reach = _present(amplitude_now) + exact(high[SLEW_RATE.name]) * ramp_ms / 1000
     in_na = floor(
         min(reach, exact(high[AMPLITUDE.name])) * 1_000_000
     )  # whole nA: never above the exact value

@@ -1,0 +1,294 @@
+"""Whole limits files, devices and trains for the tests of safety/: valid ones, and hypothesis strategies around them."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from drivers.capabilities import Capabilities, Envelope
+from drivers.stimulation import Hold, MagneticPulse, Modality, Output, PulseTrain, Sine, Train
+from safety.limits import Limits, load
+from safety.modalities import Declared, Facts, budgets_of, quantities_of, rows
+
+TODAY = "2026-06-01"
+FACTS = Facts(today=TODAY, impedance_kohm=5.0)
+MODALITIES: tuple[Modality, ...] = ("tacs", "rtms")
+KEYS = {
+    "ann": "a3cfbb5c6f1c5b7d3f8fdb8f61e3a7f03d2ff3e7d8d7c6b5a49382716f5e4d3c",
+    "bob": "b3cfbb5c6f1c5b7d3f8fdb8f61e3a7f03d2ff3e7d8d7c6b5a49382716f5e4d3c",
+}
+# Well inside the absolute bounds, and such that the valid trains below pass.
+PROTOCOL: Mapping[str, Mapping[str, float]] = {
+    "amplitude_ma_pp": {"max": 2.0},
+    "frequency_hz": {"min": 4.0, "max": 40.0},
+    "phase_rad": {"min": -6.28, "max": 6.28},
+    "ramp_up_ms": {"min": 50, "max": 5000},
+    "ramp_down_ms": {"min": 50, "max": 200},
+    "duration_ms": {"max": 400},
+    "slew_ma_per_s": {"max": 1.0},
+    "impedance_kohm": {"min": 0.1, "max": 15.0},
+    "density_ma_cm2": {"max": 0.06},
+    "amplitude_pct_mso": {"max": 80.0},
+    "rate_hz": {"min": 1.0, "max": 20.0},
+    "n_pulses": {"max": 45},
+    "pct_rmt": {"max": 120.0},
+    "train_s": {"max": 5.0},
+    "interval_s": {"min": 6.0},
+}
+BUDGETS = {"on_time_s": 1200.0, "charge_c": 1.2, "n_pulses": 1500}
+
+Document = dict[str, Any]
+
+
+class Raw(str):
+    """A token that is written into the TOML as it stands."""
+
+
+def row(declared: Declared, ends: Mapping[str, float]) -> Document:
+    return {**ends, **provenance(declared.unit)}
+
+
+def provenance(unit: str) -> Document:
+    return {"unit": unit, "source": "protocol 4.2", "edition": "1", "status": "unverified"}
+
+
+def document(modality: Modality) -> Document:
+    """A valid limits file as nested tables, fresh each time, to be bent by a test."""
+    rtms = modality == "rtms"
+    inputs: Document = {"consent_on": datetime.date(2026, 1, 2)}
+    if rtms:
+        inputs |= {
+            "motor_threshold_pct_mso": 50.0,
+            "motor_threshold_measured_on": datetime.date.fromisoformat(TODAY),
+        }
+    budgets = {b.name: {"max": BUDGETS[b.name], **provenance(b.unit)} for b in budgets_of(modality)}
+    return copy.deepcopy(
+        {
+            "file": {
+                "schema": 1,
+                "serial": 7,
+                "valid_from": datetime.date(2026, 1, 1),
+                "valid_until": datetime.date(2026, 12, 31),
+                "title": "A test",
+                "responsible": "Dr Test",
+            },
+            "participant": {"code": "P001"},
+            "site": {"name": "Test site", "rig": "rig-1"},
+            "device": {
+                "driver": "open_device",
+                "distribution": "nociloop",
+                "endpoint": "tcp:127.0.0.1:4000",
+                "identity": "SIM-1",
+            },
+            "relay": {"endpoint": "unix:/tmp/relay.sock", "silence_ms": 100},
+            "people": {
+                "ann": {"role": "operator", "public_key": KEYS["ann"], "salt": "0" * 32},
+                "bob": {"role": "officer", "public_key": KEYS["bob"], "salt": "1" * 32},
+            },
+            "modality": {"name": modality},
+            "inputs": inputs,
+            "contacts": {"coil": {"coil": "figure-8"}}
+            if rtms
+            else {"F3": {"area_cm2": 25.0}, "Oz": {"area_cm2": 35.0}},
+            "site_limits": {},
+            "protocol_limits": {d.name: row(d, PROTOCOL[d.name]) for d in quantities_of(modality)},
+            "participant_limits": {},
+            "budgets": {"session": budgets},
+            "watch": {
+                "data_age_ms": 250,
+                "heartbeat_ms": 100,
+                "host_ms": 100,
+                "clean_fraction_min": 0.8,
+                "rate_tolerance_pct": 5.0,
+                "lapses_max": 3,
+                "off_min_ms": 1000,
+            },
+        }
+    )
+
+
+def to_toml(doc: Mapping[str, Any]) -> bytes:
+    """A document as the bytes of a file."""
+    return "\n".join(_lines(doc, ())).encode()
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    if path:
+        yield f"[{'.'.join(_key(part) for part in path)}]"
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            yield f"{_key(key)} = {_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _lines(value, (*path, key))
+
+
+def _key(key: str) -> str:
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in key) + '"'
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Raw):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, str):
+        return _key(value)
+    return repr(value)
+
+
+def limits_of(modality: Modality) -> Limits:
+    return load(to_toml(document(modality)))
+
+
+def caps_of(modality: Modality) -> Capabilities:
+    """A device as the open device protocol describes it, for one modality."""
+    tacs = {
+        "amplitude_ma_pp": Envelope(low=0.0, high=4.0, step=0.01),
+        "frequency_hz": Envelope(low=0.1, high=100.0, step=0.01),
+        "phase_rad": Envelope(low=-6.283, high=6.283, step=0.0),
+        "ramp_up_ms": Envelope(low=10, high=30_000, step=1),
+        "ramp_down_ms": Envelope(low=10, high=30_000, step=1),
+        "duration_ms": Envelope(low=50, high=500, step=1),
+    }
+    rtms = {
+        "amplitude_pct_mso": Envelope(low=0.0, high=100.0, step=1.0),
+        "rate_hz": Envelope(low=0.1, high=100.0, step=0.1),
+        "n_pulses": Envelope(low=1, high=10_000, step=1),
+    }
+    return Capabilities(
+        driver="open_device",
+        model="M",
+        serial="SIM-1",
+        firmware="1",
+        modalities=(modality,),
+        outputs=("coil",) if modality == "rtms" else ("F3", "Oz", "F4"),
+        envelopes=tacs if modality == "tacs" else rtms,
+        onset_latency_ns=500_000,
+        stop_latency_ns=500_000,
+        link_timeout_ms=250,
+        ends_by_itself=True,
+        stops_on_link_loss=True,
+        confirms=True,
+        reads_back=True,
+        grade="simulated",
+    )
+
+
+PAIR = (Output(name="F3", share=1.0), Output(name="Oz", share=-1.0))
+COIL = (Output(name="coil", share=1.0),)
+
+
+def hold(
+    amplitude_ma_pp: float = 1.0,
+    frequency_hz: float = 10.0,
+    phase_rad: float = 0.0,
+    ramp_up_ms: int = 1000,
+    ramp_down_ms: int = 100,
+    duration_ms: int = 400,
+    outputs: tuple[Output, ...] = PAIR,
+    modality: Modality = "tacs",
+) -> Train:
+    carrier = Sine(amplitude_ma_pp=amplitude_ma_pp, frequency_hz=frequency_hz, phase_rad=phase_rad)
+    wave = Hold(carrier=carrier, ramp_up_ms=ramp_up_ms, ramp_down_ms=ramp_down_ms, duration_ms=duration_ms)
+    return Train(modality=modality, outputs=outputs, waveform=wave)
+
+
+def pulses(
+    amplitude_pct_mso: float = 45.0,
+    rate_hz: float = 10.0,
+    n_pulses: int = 40,
+    outputs: tuple[Output, ...] = COIL,
+    modality: Modality = "rtms",
+) -> Train:
+    pulse = MagneticPulse(amplitude_pct_mso=amplitude_pct_mso)
+    wave = PulseTrain(pulse=pulse, rate_hz=rate_hz, n_pulses=n_pulses)
+    return Train(modality=modality, outputs=outputs, waveform=wave)
+
+
+def valid_train(modality: Modality) -> Train:
+    """A train that passes the valid file, the device and the facts of this module."""
+    return hold() if modality == "tacs" else pulses()
+
+
+def with_quantity(modality: Modality, name: str, value: object) -> Train:
+    """The valid train with one of its quantities replaced by anything."""
+    bent: dict[str, Any] = {name: value}
+    return hold(**bent) if modality == "tacs" else pulses(**bent)
+
+
+@st.composite
+def limits_documents(draw: st.DrawFn, modality: Modality) -> Document:
+    """A valid document whose layers narrow the absolute bounds at random, down to limits of exactly 0."""
+    doc = document(modality)
+    for declared in quantities_of(modality):
+        for layer in ("site", "protocol", "participant"):
+            if layer == "protocol" or draw(st.booleans()):
+                doc[f"{layer}_limits"][declared.name] = row(declared, draw(_ends(declared)))
+    for budget in budgets_of(modality):
+        doc["budgets"]["session"][budget.name]["max"] = draw(
+            _number(0.0, budget.high, integer=budget.integer)
+        )
+    return doc
+
+
+def limits_bytes(modality: Modality) -> st.SearchStrategy[bytes]:
+    """The bytes of a valid file."""
+    return limits_documents(modality).map(to_toml)
+
+
+@st.composite
+def _ends(draw: st.DrawFn, declared: Declared) -> Mapping[str, float]:
+    one = draw(_number(declared.low, declared.high, integer=declared.integer))
+    if declared.sides != "both":
+        return {declared.sides: one}
+    other = draw(_number(declared.low, declared.high, integer=declared.integer))
+    return {"min": min(one, other), "max": max(one, other)}
+
+
+def _number(low: float, high: float, *, integer: bool) -> st.SearchStrategy[float]:
+    if integer:
+        return st.integers(int(low), int(high))
+    return st.floats(low, high).map(lambda x: x + 0.0)  # -0.0 becomes 0.0
+
+
+NASTY = (math.nan, math.inf, -math.inf, -0.0, 0.0, -1.0, 1e308, 5e-324)
+
+
+@st.composite
+def trains_near(draw: st.DrawFn, limits: Limits, caps: Capabilities) -> Train:
+    """A train whose numbers lie at, just inside, just outside or far from their effective limits."""
+    known = {found.quantity: found for found in rows(limits, caps)}
+    numbers: dict[str, Any] = {}
+    for name in caps.envelopes:
+        low, high = known[name].low, known[name].high
+        if (
+            isinstance(quantity_of(limits.modality, name), Declared)
+            and quantity_of(limits.modality, name).integer
+        ):
+            numbers[name] = draw(
+                st.sampled_from([int(low) - 1, int(low), int(low) + 1, int(high), int(high) + 1, 0, -1])
+            )
+        else:
+            edges = [
+                x
+                for end in (low, high)
+                for x in (math.nextafter(end, -math.inf), end, math.nextafter(end, math.inf))
+            ]
+            inside = st.floats(min(low, high), max(low, high))
+            numbers[name] = draw(st.one_of(st.sampled_from(edges), inside, st.sampled_from(NASTY)))
+    if limits.modality == "rtms":
+        return pulses(**numbers)
+    share = draw(st.sampled_from([1.0, 1.0, 1.0, -1.0, 0.5, 1.0 + 1e-8, 2.0, math.nan]))
+    return hold(**numbers, outputs=(Output(name="F3", share=share), Output(name="Oz", share=-1.0)))
+
+
+def quantity_of(modality: Modality, name: str) -> Declared:
+    return next(declared for declared in quantities_of(modality) if declared.name == name)
