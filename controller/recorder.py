@@ -61,6 +61,8 @@ class Recorder:
             raise RecordError(f"{error.filename}: cannot be written: {error.strerror}") from None
 
     def consume(self, items: list[Offered]) -> None:
+        if not items:
+            return  # nothing waits inside
         readings: list[Sequence[tables.Cell]] = []
         requests: list[Sequence[tables.Cell]] = []
         deliveries: list[Sequence[tables.Cell]] = []
@@ -78,7 +80,7 @@ class Recorder:
                     deliveries.append(tables.delivery_row(item))
                 case Event() | PhaseChanged() | Trip():
                     events.append(tables.event_row(at_ns, item))
-        self._now_ns = items[-1][0] if items else self._now_ns
+        self._now_ns = items[-1][0]
         # The few and telling first: where the disk fills up, they are kept before the bulk.
         self._write(
             (

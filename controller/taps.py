@@ -36,7 +36,10 @@ KINDS: frozenset[type] = frozenset({Block, Cycle, DeliveryReport, PhaseChanged, 
 
 
 class Consumer(Protocol):
-    """What stands behind a tap. Both are called in the tap's own thread and may block it, not the loop."""
+    """What stands behind a tap. Both are called in the tap's own thread and may block it, not the loop.
+
+    `consume` comes with an empty list while nothing is offered, so that what waits inside can go on.
+    """
 
     def consume(self, items: list[Offered]) -> None: ...
 
@@ -135,8 +138,12 @@ class Tap:
             closing = False
             while not closing:
                 closing = self._closing.wait(self._poll_s)
-                while batch := self._take():
-                    consumer.consume(batch)
+                batch = self._take()
+                consumer.consume(batch)
+                while batch:
+                    batch = self._take()
+                    if batch:
+                        consumer.consume(batch)
         except Exception as error:  # noqa: BLE001 - the wall: whatever a consumer raises must end here
             self._fail(error)
         try:

@@ -25,11 +25,15 @@ class Collector:
     def __init__(self) -> None:
         self.items: list[Offered] = []
         self.closed = 0
+        self.idle = 0
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
 
     def consume(self, items: list[Offered]) -> None:
+        if not items:
+            self.idle += 1
+            return
         self.entered.set()
         assert self.gate.wait(WAIT_S)
         self.items += items
@@ -44,6 +48,8 @@ class Collector:
 class Raiser(Collector):
     def consume(self, items: list[Offered]) -> None:
         super().consume(items)
+        if not items:
+            return
         raise OSError(28, "No space\nleft", "/x/eeg.xdf")
 
 
@@ -151,6 +157,13 @@ def test_a_tap_can_want_some_kinds_only():
     assert tap.close(WAIT_S)
     assert [item for _, item in collector.items] == [items[1]]
     assert tap.offered == 1
+
+
+def test_an_idle_consumer_is_called_so_that_what_waits_inside_can_go_on():
+    tap, collector = Tap("t", 10, poll_s=0.001), Collector()
+    tap.start(collector)
+    until(lambda: collector.idle >= 3)
+    assert tap.close(WAIT_S)
 
 
 def test_an_unstarted_tap_is_bounded_too_and_two_starts_are_refused():
