@@ -272,8 +272,8 @@ class Amplifier:
 
 def run(options: Options) -> None:
     """Until SIGTERM, SIGINT or, where asked, the end of stdin."""
-    stop = Stop(watch_stdin=options.die_with_stdin)
     amplifier = Amplifier(options)
+    stop = Stop(watch_stdin=options.die_with_stdin)
     try:
         amplifier.open_record()
         ready = {"source_id": options.source_id, "name": options.name, "uid": amplifier.uid}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -137,26 +137,37 @@ class Field:
 
     def current(self, times_ns: NDArray[np.int64]) -> Current | None:
         """The current at `times_ns` (ascending), or None where there is none at all."""
-        if not self._currents or self._currents[0][0] > times_ns[-1]:
+        first_ns, last_ns = int(times_ns[0]), int(times_ns[-1])
+        after = bisect_right(self._currents, last_ns, key=_time_of)
+        before = max(bisect_right(self._currents, first_ns, key=_time_of) - 1, 0)
+        standing = [event for _, _, event in self._currents[before:after]]
+        if not any(event.amplitude_ma_pp and first_ns - event.t_ns <= self._hold_ns for event in standing):
             return None
-        newest = self._currents[-1]
-        if times_ns[0] - newest[0] > self._hold_ns or (
-            times_ns[0] >= newest[0] and not newest[2].amplitude_ma_pp
-        ):
-            return None
-        starts = np.array([entry[0] for entry in self._currents], dtype=np.int64)
+        since_first_ns, since_last_ns = first_ns - standing[0].t_ns, last_ns - standing[0].t_ns
+        if len(standing) == 1 and since_first_ns >= 0 and since_last_ns <= self._hold_ns:
+            only = standing[0]  # the common case, on the path of every sample
+            turned = 2.0 * math.pi * only.frequency_hz * ((times_ns - only.t_ns) * 1e-9)
+            angle = np.asarray(only.phase_rad + turned, dtype=np.float64)
+            return Current(
+                np.full(angle.shape, only.amplitude_ma_pp), np.full(angle.shape, only.frequency_hz), angle
+            )
+        starts = np.array([event.t_ns for event in standing], dtype=np.int64)
         which = np.searchsorted(starts, times_ns, side="right") - 1
         known = np.maximum(which, 0)
         since_ns = times_ns - starts[known]
         on = (which >= 0) & (since_ns <= self._hold_ns)
-        amplitude = np.array([entry[2].amplitude_ma_pp for entry in self._currents])[known]
-        frequency = np.array([entry[2].frequency_hz for entry in self._currents])[known]
-        phase = np.array([entry[2].phase_rad for entry in self._currents])[known]
-        angle = phase + 2.0 * math.pi * frequency * (since_ns * 1e-9)
+        amplitude = np.array([event.amplitude_ma_pp for event in standing])[known]
+        frequency = np.array([event.frequency_hz for event in standing])[known]
+        phase = np.array([event.phase_rad for event in standing])[known]
+        angle = np.asarray(phase + 2.0 * math.pi * frequency * (since_ns * 1e-9), dtype=np.float64)
         return Current(np.where(on, amplitude, 0.0), frequency, angle)
 
     def pulses_between(self, first_ns: int, last_ns: int) -> list[FieldEvent]:
         return [entry[2] for entry in self._pulses if first_ns <= entry[0] <= last_ns]
+
+
+def _time_of(entry: tuple[int, int, FieldEvent]) -> int:
+    return entry[0]
 
 
 class Artefacts:

@@ -147,6 +147,7 @@ class Patient:
         self._returned = 0
         self._unread = 0
         self._eeg: Floats = np.empty((width, 0))
+        self._times = np.empty(0, dtype=np.int64)
         self._alpha = np.zeros((_HISTORY_TICKS, self._n_tick), dtype=np.complex128)
         self.alpha = np.empty(0, dtype=np.complex128)
 
@@ -171,6 +172,7 @@ class Patient:
         self._field.add(field)
         out = np.empty((self._rows.size, n_samples))
         alpha = np.empty(n_samples, dtype=np.complex128)
+        times = np.empty(n_samples, dtype=np.int64)
         filled = 0
         while filled < n_samples:
             if self._unread == 0:
@@ -179,9 +181,9 @@ class Patient:
             span = slice(self._n_tick - self._unread, self._n_tick - self._unread + take)
             out[:, filled : filled + take] = self._eeg[self._rows, span]
             alpha[filled : filled + take] = self._alpha[(self._tick_count - 1) % _HISTORY_TICKS, span]
+            times[filled : filled + take] = self._times[span]
             self._unread -= take
             filled += take
-        times = self._times_ns(self._returned, n_samples)
         self._artefacts.add(out, times, self._field)
         self._returned += n_samples
         self._field.forget(int(times[0]))
@@ -267,9 +269,9 @@ class Patient:
 
     def _live(self, first: int) -> None:
         p = self.parameters
-        times = self._times_ns(first, self._n_tick)
+        self._times = self._times_ns(first, self._n_tick)
         mean, mean_cos = 0.0, 0.0
-        current = self._field.current(times)
+        current = self._field.current(self._times)
         if current is not None:
             felt = intensity(p, current)
             alpha = np.angle(self._alpha[(self._tick_count - 1) % _HISTORY_TICKS])

@@ -72,13 +72,13 @@ class TestSpectrum:
     def test_each_source_has_its_declared_size(
         self, field: str, value_uv: float, channel: str, factor: float
     ) -> None:
-        eeg = make(replace(held(SILENT, pain=0.5), **{field: value_uv}), 25)
-        assert eeg[at(channel)].std() == pytest.approx(value_uv * factor, rel=0.15)
+        eeg = make(replace(held(SILENT, pain=0.5), **{field: value_uv}), 16)
+        assert eeg[at(channel)].std() == pytest.approx(value_uv * factor, rel=0.2)
 
     @pytest.mark.parametrize("sensitisation", [0.0, 1.0])
     def test_alpha_peaks_where_sensitisation_puts_it(self, sensitisation: float) -> None:
         parameters = held(replace(SILENT, alpha_uv=7), pain=0.2, sensitisation=sensitisation)
-        frequency, power = spectrum(make(parameters, 40)[at("C3", "C4")])
+        frequency, power = spectrum(make(parameters, 25)[at("C3", "C4")])
         near = (frequency >= 6) & (frequency <= 13)
         paf_hz = (frequency[near] * power[:, near]).sum() / power[:, near].sum()
         assert paf_hz == pytest.approx(10.0 - sensitisation, abs=0.2)

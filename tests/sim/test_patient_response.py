@@ -98,9 +98,9 @@ class TestResponse:
 
     def test_overstimulation_makes_it_worse(self) -> None:
         """Past the dose, pain after the stimulation is higher, and PAF slower, than without any."""
-        parameters = replace(QUIET, dose_max_ma_s=10, sensitisation_per_dose=2e-3)
+        parameters = replace(QUIET, dose_max_ma_s=5, sensitisation_per_dose=4e-3, intensity_tau_s=2)
         alone, over = live(parameters, 30, []), live(parameters, 30, current_for(10, from_s=2))
-        assert over.effect < 0.1
+        assert over.effect < 0.01
         assert over.sensitisation > alone.sensitisation + 0.3
         assert over.pain > alone.pain + 0.05
         assert over.paf_hz < alone.paf_hz - 0.3
@@ -120,7 +120,7 @@ class TestResponse:
         p = replace(QUIET, nrs_noise=0, nrs_delay_s_min=3, nrs_delay_s_max=3)
         patient = Patient(p, seed=1)
         pains, ratings = [], []
-        for _ in range(30):
+        for _ in range(20):
             patient.step(500)
             pains.append(patient.truth.pain)
             ratings.append(patient.truth.nrs)
@@ -218,8 +218,8 @@ class TestArtefacts:
 
     def test_memory_is_bounded(self) -> None:
         field = Field(200_000_000)
-        field.add(pulse(k) for k in range(100_000))
-        assert field.dropped > 90_000
+        field.add(pulse(k) for k in range(20_000))
+        assert field.dropped > 15_000
         field.forget(10**12)
         assert field.pulses_between(0, 10**12) == []
 
