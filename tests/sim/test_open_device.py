@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.devices.open_device_line import LineBuffer, parse, seal
+from sim.devices.open_device_line import Bad, Command, LineBuffer, parse, seal
 from sim.record import Break, LinkLost, Pulse, amplitude_at, deliveries, zero_since
 from tests.sim.open_device_bench import HOLD, MS, T0, TRAIN, Bench, armed, opened, sealed
 
@@ -82,6 +83,7 @@ def test_answers_while_idle(text: str, answer: str):
         ("Oz:-1000", "coil:-1000", "ERR code=range"),
         ("Oz:-1000", "F3:-1000", "ERR code=range"),
         ("Oz:-1000", "Oz:-1001", "ERR code=range"),
+        ("Oz:-1000", "F3:1000,Oz:-1000", "ERR code=range"),
         ("Oz:-1000", "Oz:1000", "ERR code=range"),
         ("F3:1000,Oz:-1000", "F3:333,F4:667,Oz:-1000", "OK"),
         ("F3:1000,Oz:-1000", "F3:0", "ERR code=range"),
@@ -279,6 +281,41 @@ def test_a_renewal_waiting_at_the_very_end_of_the_lease_wins():
     bench.start(in_us=400_000)
     bench.wait(450)
     assert bench.stat("a") == "1000" and bench.stat("state") == "running"
+    assert 0.0 not in [e.to_ma_pp for e in bench.record.breaks]
+
+
+def test_one_start_waits_at_a_time():
+    bench = armed()
+    bench.start(in_us=100_000)
+    assert bench.start(HOLD.replace("a=1000", "a=2000")) == "ERR code=busy"
+    bench.wait(50)
+    assert bench.stat("a") == "0"
+
+
+def test_the_onset_told_is_the_onset_kept_and_never_early():
+    bench = armed()
+    bench.now_ns += 1_001
+    assert bench.start().endswith(" t_us=2")
+    bench.wait(10)
+    assert bench.record.breaks[0].t_ns == T0 + 2_000
+
+
+def test_the_carrier_runs_on_through_a_renewal_and_starts_anew_at_another_frequency():
+    bench = armed()
+    bench.start(HOLD.replace("ph=0", "ph=90000"))
+    bench.wait(1)
+    phase = bench.device.output.phase_rad
+    assert phase(T0) == pytest.approx(math.pi / 2) and phase(T0 + 25 * MS) == pytest.approx(math.pi)
+    assert phase(T0 + 90 * MS) == pytest.approx(0.3 * math.pi)
+    bench.wait(29)
+    bench.start()
+    bench.wait(1)
+    assert phase(T0 + 50 * MS) == pytest.approx(math.pi)
+    bench.start(HOLD.replace("f=10000", "f=20000"))
+    bench.wait(1)
+    assert phase(T0 + 31 * MS) == pytest.approx(0.0) and phase(T0 + 56 * MS) == pytest.approx(math.pi)
+    bench.say("STOP how=cut")
+    assert phase(bench.now_ns) == 0.0
 
 
 def test_an_onset_in_the_future_comes_at_its_time_and_stop_takes_it_back():
@@ -503,5 +540,15 @@ def test_the_seq_of_events_counts_on_its_own_and_wraps():
     assert seqs == list(range(len(seqs))) and len(seqs) >= 29
 
 
-def test_a_command_that_is_valid_parses():
-    assert parse(sealed(">65535 STAT")).__class__.__name__ == "Command"
+@pytest.mark.parametrize(("length", "fits"), [(256, True), (257, False)])
+def test_a_line_may_have_256_bytes_with_its_newline(length: int, fits: bool):
+    line = sealed(">65535 STAT x=" + "1" * (length - len(">65535 STAT x=*0000") - 1))
+    assert len(line) + 1 == length
+    assert isinstance(parse(line), Command) == fits
+    assert LineBuffer().feed(line + b"\n") == ([line] if fits else [Bad(why="too long")])
+
+
+def test_the_line_buffer_tells_of_a_long_line_before_it_ends():
+    lines = LineBuffer()
+    assert lines.feed(b"x" * 256) == [] and lines.feed(b"x") == [Bad(why="too long")]
+    assert lines.feed(b"x" * 1000) == [] and lines.feed(b"\n") == []
