@@ -232,9 +232,11 @@ def _listed(names: Sequence[str]) -> str:
 def _neighbours(names: Sequence[str]) -> NDArray[np.float64]:
     """Row c: 1/4 at each of the four electrodes nearest to c (all others, where there are fewer)."""
     # Loaded only for this: mne takes a second to import, and nothing else here needs it.
-    from mne.channels import make_standard_montage
+    from mne.channels import get_builtin_montages, make_standard_montage
 
-    table = make_standard_montage("standard_1020").get_positions()["ch_pos"]
+    # One table under two names: mne 1.13 renamed it, and 1.14 drops the old name.
+    name = "colin27_1020" if "colin27_1020" in get_builtin_montages() else "standard_1020"
+    table = make_standard_montage(name).get_positions()["ch_pos"]
     known = {canonical(str(name)): np.asarray(place, dtype=np.float64) for name, place in table.items()}
     unknown = [name for name in names if canonical(name) not in known]
     if unknown:

@@ -179,9 +179,9 @@ class Window:
 
     def spectrum_at(self, end: int, window_s: float) -> Spectrum:
         """For Epoch.spectrum."""
-        n_seconds = math.ceil(window_s - 1e-9)
-        if not SEGMENT_S <= n_seconds <= self.n_seconds:
+        if not SEGMENT_S - 1 < window_s <= self.n_seconds:
             raise ValueError(f"window_s: found {window_s:g}, expected {SEGMENT_S} to {self.n_seconds} s")
+        n_seconds = math.ceil(window_s - 1e-9)
         second = end // self.step
         key = (second, self._version, n_seconds)
         known = self._spectrum.get(key)
@@ -197,9 +197,9 @@ class Window:
 
     def samples_at(self, end: int, window_s: float) -> Samples:
         """For Epoch.samples."""
-        n = round(window_s * self.sfreq_hz)
-        if not 0 < n <= self.n_seconds * self.step:
+        if not 0.0 < window_s <= self.n_seconds:
             raise ValueError(f"window_s: found {window_s:g}, expected up to {self.n_seconds} s")
+        n = min(max(1, round(window_s * self.sfreq_hz)), self.n_seconds * self.step)
         self._fresh(end)
         at = np.arange(end - n, end) % self._capacity
         samples = self._data[:, at]
