@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed"),
 ]
 RIGS = (f"rig{number}" for number in itertools.count())
+SLOW_S = 0.02  # far above an offer's 10 µs, far below anything that waits for a broker
 TRIP = Trip(code="ILK-007", text="data too old", remedy="look at the amplifier")
 
 
@@ -40,14 +41,14 @@ class Rig:
         self.tap.start(self.feed)
 
     def offer(self, n_cycles: int, first: int = 0) -> float:
-        """The slowest of the offers in seconds."""
-        slowest_s = 0.0
+        """The offers' 99th percentile in seconds: the slowest few are the machine's, not the tap's."""
+        costs_s: list[float] = []
         for index in range(first, first + n_cycles):
             item = cycle(index, None)
             started_s = time.perf_counter()
             self.tap.offer(item)
-            slowest_s = max(slowest_s, time.perf_counter() - started_s)
-        return slowest_s
+            costs_s.append(time.perf_counter() - started_s)
+        return sorted(costs_s)[-1 - n_cycles // 100]
 
     def dead(self) -> bool:
         try:
@@ -147,7 +148,7 @@ def test_a_killed_process_leaves_its_last_will_and_the_loop_goes_on(
     rig.offer(1)
     until(lambda: rig.tap.failed, "the loss is noted")
     assert "telemetry: TelemetryLost: the process is gone" in rig.tap.failed
-    assert rig.offer(500) < 0.05
+    assert rig.offer(500) < SLOW_S
     assert not rig.tap.close(4.0)
 
 
@@ -164,7 +165,7 @@ def test_a_controller_that_is_lost_is_told_so(broker: Broker, viewer: Viewer, st
 def test_a_broker_that_comes_late_goes_and_comes_back(own_broker: Broker, start: Callable[[int], Rig]):
     late = own_broker
     rig = start(late.port)
-    assert rig.offer(500) < 0.05
+    assert rig.offer(500) < SLOW_S
     rig.tap.offer(TRIP)
     time.sleep(0.6)  # some of its tries fail
     late.start()
@@ -173,7 +174,7 @@ def test_a_broker_that_comes_late_goes_and_comes_back(own_broker: Broker, start:
     watching.wait(rig.name, "interlock/state", phase="TRIPPED", code="ILK-007")
     watching.wait(rig.name, "event", kind="trip", code="ILK-007")
     late.kill()
-    assert rig.offer(200, 1000) < 0.05
+    assert rig.offer(200, 1000) < SLOW_S
     rig.tap.offer(Event(t_ns=1, kind="stream", code="while-away", text=""))
     time.sleep(0.2)
     late.start()
@@ -202,7 +203,7 @@ def test_a_frozen_broker_costs_counted_drops_and_no_time(own_broker: Broker, sta
         slowest_s = max(slowest_s, rig.offer(100, 100 * burst))
         time.sleep(0.03)
     until(lambda: rig.offer(1, 2000) < 1 and rig.feed.notice.dropped > 500, "drops are counted", 6.0)
-    assert slowest_s < 0.05 and rig.tap.dropped == 0 and rig.tap.failed == ""
+    assert slowest_s < SLOW_S and rig.tap.dropped == 0 and rig.tap.failed == ""
     frozen.signal(signal.SIGCONT)
     watching.wait(rig.name, "event", kind="trip", code="ILK-007")
     rig.offer(1, 9999)
@@ -221,7 +222,7 @@ def test_a_stopped_process_costs_counted_drops_and_no_time(
     rig = start(broker.port)
     viewer.wait(rig.name, "status", state="online")
     os.kill(rig.feed.pid, signal.SIGSTOP)
-    assert rig.offer(2000) < 0.05
+    assert rig.offer(2000) < SLOW_S
     until(lambda: rig.feed.dropped > 0 and rig.tap.status().dropped == 0, "the feed counts its drops")
     assert len(rig.feed._readings) == READINGS_MAX
     os.kill(rig.feed.pid, signal.SIGCONT)
