@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Modality, PulseTrain, Train, amplitude, quantities
+from drivers.stimulation import Hold, Modality, PulseTrain, Train, amplitude
+from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import rtms, tacs
@@ -145,7 +146,7 @@ def is_down(present: Train | None, asked: Train) -> bool:
         return False
     if type(present.waveform) is not type(asked.waveform) or not _amplitudes_fall(present, asked):
         return False
-    before, after = quantities(present), quantities(asked)
+    before, after = numbers_of(present), numbers_of(asked)
     return all(
         falls_or_stays(declared, before[declared.name], after[declared.name])
         for declared in quantities_of(asked.modality)

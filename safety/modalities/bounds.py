@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
+from sys import float_info
 from typing import TypeGuard
 
 from drivers.capabilities import Capabilities, Envelope
@@ -42,6 +43,14 @@ def is_number(value: object, *, integer: bool) -> TypeGuard[int | float]:
 def exact(value: float) -> Fraction:
     """The rational that the shortest decimal of a finite number says."""
     return Fraction(repr(value))
+
+
+def as_float(number: Fraction) -> float:
+    """The nearest float to report; a quotient beyond all floats is reported as the greatest of its sign."""
+    try:
+        return float(number)
+    except OverflowError:
+        return float_info.max if number > 0 else -float_info.max
 
 
 def within(value: Fraction, low: float, high: float) -> bool:
@@ -211,13 +220,13 @@ def _outside(
     if within(number, bound.low, bound.high):
         return []
     side, limit = (BELOW, bound.low) if number < exact(bound.low) else (ABOVE, bound.high)
-    found = f"{declared.name} {float(number):.10g} {declared.unit}{where}"
+    found = f"{declared.name} {as_float(number):.10g} {declared.unit}{where}"
     return [
         reason(
             code or side,
             f"{found}, {bound.layer} limit {limit:.10g} ({bound.source})",
             quantity=declared.name,
-            value=float(number),
+            value=as_float(number),
             limit=limit,
             set_by=bound.layer,
         )

@@ -18,7 +18,7 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import PulseTrain, Train, quantities
 from safety.limit_values import Limits, is_iso_date
 from safety.messages import Reason, Row
-from safety.modalities.bounds import check_exact, check_value, exact, is_number, layers, shown
+from safety.modalities.bounds import as_float, check_exact, check_value, exact, is_number, layers, shown
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
 from safety.modalities.reasons import FACT_MISSING, FACT_OUTDATED, OUTPUTS, TRAIN_TOO_LONG, WRONG_KIND, reason
@@ -314,7 +314,7 @@ def _check_intensity_and_time(wave: PulseTrain, limits: Limits) -> list[Reason]:
 
 
 def _check_tables(pct: Fraction, rate: Fraction, n_pulses: int) -> list[Reason]:
-    at = f"{float(rate):.10g} Hz and {float(pct):.10g} %rMT"
+    at = f"{as_float(rate):.10g} Hz and {as_float(pct):.10g} %rMT"
     most = longest(pct, rate)
     if most is None:
         return [
@@ -327,10 +327,10 @@ def _check_tables(pct: Fraction, rate: Fraction, n_pulses: int) -> list[Reason]:
         reasons.append(
             reason(
                 TRAIN_TOO_LONG,
-                f"{float(seconds):.10g} s at {at}, tissue limit {float(seconds_max):.10g} s",
+                f"{as_float(seconds):.10g} s at {at}, tissue limit {as_float(seconds_max):.10g} s",
                 quantity=TRAIN_TIME.name,
-                value=float(seconds),
-                limit=float(seconds_max),
+                value=as_float(seconds),
+                limit=as_float(seconds_max),
                 set_by="tissue",
             )
         )

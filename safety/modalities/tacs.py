@@ -16,6 +16,7 @@ from drivers.stimulation import Hold, Train, quantities
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities.bounds import (
+    as_float,
     check_exact,
     check_value,
     exact,
@@ -264,15 +265,15 @@ def _check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Rea
     balance = sum(shares, Fraction(0))
     if not abs(balance) <= SHARE_TOLERANCE:
         reasons.append(
-            reason(OUTPUTS, f"shares sum to {float(balance):.10g}, expected 0", value=float(balance))
+            reason(OUTPUTS, f"shares sum to {as_float(balance):.10g}, expected 0", value=as_float(balance))
         )
     total = sum((share for share in shares if share > 0), Fraction(0))
     if not abs(total - 1) <= SHARE_TOLERANCE:
         reasons.append(
             reason(
                 OUTPUTS,
-                f"positive shares sum to {float(total):.10g}, expected 1",
-                value=float(total),
+                f"positive shares sum to {as_float(total):.10g}, expected 1",
+                value=as_float(total),
                 limit=1.0,
             )
         )
