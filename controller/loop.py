@@ -35,14 +35,20 @@ class Parts:
 
 
 class Loop:
-    """One session's loop. `over` says why it must end, or nothing; `silent` what is done about a silent stream."""
+    """One session's loop. `over` says why it must end, or nothing; `silent` and `back`: what is done about a
+    stream that falls silent, and that is back."""
 
     def __init__(
-        self, parts: Parts, over: Callable[[], Ended | None], silent: Callable[[Silence], None]
+        self,
+        parts: Parts,
+        over: Callable[[], Ended | None],
+        silent: Callable[[Silence], None],
+        back: Callable[[], None],
     ) -> None:
         self._parts = parts
         self._over = over
         self._silent = silent
+        self._back = back
         self._index = 0
         self._asked = 0
         self.waiting: dict[int, Cycle] = {}
@@ -57,6 +63,7 @@ class Loop:
             if isinstance(block, Silence):
                 self._silent(block)
                 continue
+            self._back()
             parts.taps.offer(block)
             epoch = parts.window.push(block)
             parts.pulse.beat(block)

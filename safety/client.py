@@ -53,6 +53,7 @@ class InterlockClient(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Verdict]] = {}
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._lost: str = ""
+        self._gone = asyncio.Event()
         self.allowed: Allowed | None = None
         self.phase: str = "SAFE"
 
@@ -98,6 +99,15 @@ class InterlockClient(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    async def ended(self, wait_s: float) -> bool:
+        """Wait until the interlock has closed the connection, which it does at zero; whether it did in time."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._gone.wait()
+        except TimeoutError:
+            return False
+        return True
+
     @property
     def lost(self) -> str:
         """Why the connection ended; empty while it stands."""
@@ -134,6 +144,7 @@ class InterlockClient(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = self._lost or (str(exc) if exc else "the interlock closed the connection")
+        self._gone.set()
         lost = InterlockLost(self._lost)
         for answer in self._waiting.values():
             if not answer.done():

@@ -1,0 +1,152 @@
+"""`nociloop demo`: patient, device and relay as processes of their own, and a session that runs on them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import secrets
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from controller.running import Ended, Files, NotStarted, Signer, read_files, run_session
+from safety.acts import derive_key, make_person
+
+READY_S = 15.0
+PERSON = "demo"
+SERIAL = "SIM-0001"
+FILES = Path(__file__).parent / "demo_files"
+LSL_CONFIG = "[lab]\nKnownPeers = {127.0.0.1}\n[multicast]\nResolveScope = machine\n[log]\nlevel = -2\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The simulated world while it runs: its folder, and what the session needs to know of it."""
+
+    folder: Path
+    source_id: str
+    endpoint: str
+    relay: Path
+
+
+def run_demo(modality: str, duration_s: float, seed: int, out: Path) -> Ended:
+    """Run one demonstration; raises NotStarted. The device's own record is copied into the run folder."""
+    with tempfile.TemporaryDirectory(prefix="nociloop-demo-") as name:
+        folder = Path(name)
+        _quiet_lsl(folder)
+        os.environ.setdefault("NOCILOOP_RUNTIME_DIR", str(_runtime(folder)))
+        with world(folder, seed) as made:
+            files = _files(made, modality, duration_s, seed)
+            ended = run_session(*files, out, shadow=False)
+        for record in ("device.jsonl", "relay.jsonl", "patient.jsonl"):
+            shutil.copyfile(folder / record, ended.run_dir / record)
+    return ended
+
+
+def _runtime(folder: Path) -> Path:
+    path = folder / "rigs"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def _quiet_lsl(folder: Path) -> None:
+    """LSL on this machine alone, unless whoever runs us has decided otherwise."""
+    if "LSLAPICFG" not in os.environ:
+        path = folder / "lsl_api.cfg"
+        path.write_text(LSL_CONFIG, encoding="ascii")
+        os.environ["LSLAPICFG"] = str(path)
+
+
+@contextmanager
+def world(folder: Path, seed: int, *, block_samples: int = 10) -> Iterator[World]:
+    """Start the simulated world in `folder`; it ends with the context, or when this process ends."""
+    source_id = f"nociloop-demo-{secrets.token_hex(4)}"
+    field, contact, relay = folder / "field", folder / "contact", folder / "relay"
+    with ExitStack() as stack:
+        stack.enter_context(
+            _process(
+                "sim.amplifier", "--seed", str(seed), "--preset", "demo", "--name", "nociloop-demo",
+                "--source-id", source_id, "--block-samples", str(block_samples),
+                "--field", str(field), "--truth", str(folder / "patient.jsonl"),
+            )
+        )  # fmt: skip
+        device = stack.enter_context(
+            _process(
+                "sim.devices.open_device", "--tcp", "127.0.0.1:0", "--serial", SERIAL,
+                "--record", str(folder / "device.jsonl"), "--field", str(field), "--contact", str(contact),
+            )
+        )  # fmt: skip
+        stack.enter_context(
+            _process(
+                "sim.relay", "--listen", str(relay), "--contact", str(contact),
+                "--silence-ms", "100", "--ramp-ms", "100", "--record", str(folder / "relay.jsonl"),
+            )
+        )  # fmt: skip
+        yield World(folder=folder, source_id=source_id, endpoint=str(device["endpoint"]), relay=relay)
+
+
+@contextmanager
+def _process(module: str, *arguments: str) -> Iterator[dict[str, object]]:
+    """A part of the world: started, waited for until it says that it is ready, ended with the context."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments, "--die-with-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield _ready(child, module)
+    finally:
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            child.wait(2.0)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _ready(child: subprocess.Popen[bytes], module: str) -> dict[str, object]:
+    if child.stdout is None:
+        raise NotStarted((f"{module}: no output",), 70)
+    readable, _, _ = select.select([child.stdout], [], [], READY_S)
+    line = child.stdout.readline() if readable else b""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        raise NotStarted((f"{module}: did not start within {READY_S:g} s",), 3) from None
+    if not isinstance(said, dict):
+        raise NotStarted((f"{module}: said {line[:80]!r}, expected its ready line",), 3)
+    return said
+
+
+def _files(made: World, modality: str, duration_s: float, seed: int) -> tuple[Files, Signer]:
+    """Session, limits and a throw-away key, good for simulated endpoints only."""
+    passphrase = secrets.token_urlsafe(24)
+    person = make_person(PERSON, "operator", passphrase)
+    salt = json.loads(person.rsplit("salt = ", 1)[1])
+    values = {
+        "endpoint": made.endpoint,
+        "serial": SERIAL,
+        "relay": str(made.relay),
+        "people": person,
+        "today": datetime.datetime.now().astimezone().date().isoformat(),
+        "rig": f"demo-{os.getpid()}",
+        "source_id": made.source_id,
+        "duration_s": f"{duration_s:.1f}",
+        "seed": str(seed),
+    }
+    for kind in ("session", "limits"):
+        template = Template((FILES / f"{kind}-{modality}.toml").read_text(encoding="utf-8"))
+        (made.folder / f"{kind}.toml").write_text(template.substitute(values), encoding="utf-8")
+    files = read_files(made.folder / "session.toml", made.folder / "limits.toml")
+    return files, Signer(person=PERSON, key=derive_key(passphrase, salt), reason="demonstration")
