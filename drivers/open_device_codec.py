@@ -17,6 +17,7 @@ Mark = Literal[">", "<", "!"]
 _LINE = re.compile(
     rb"([<>!])([0-9]{1,5}) ([A-Z]+)((?: [a-z_]+=[A-Za-z0-9_.,:+-]+)*)\*([0-9A-F]{4})", re.ASCII
 )
+_PAIR = re.compile(r"([a-z_]+)=([^ ]+)", re.ASCII)
 # Eighteen digits stay inside 64 bits, and hold µs since start for 30,000 years.
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _STATES = frozenset(get_args(DeviceState)) - {"closed", "unknown"}
@@ -127,11 +128,8 @@ def decode(raw: bytes) -> Line:
         raise LineError("wrong check")
     if int(seq) > SEQ_MAX:
         raise LineError(f"seq {int(seq)}, at most {SEQ_MAX} allowed")
-    items = [
-        (key, value) for key, _, value in (pair.partition("=") for pair in pairs.decode("ascii").split())
-    ]
-    fields = dict(items)
-    if len(fields) != len(items):
+    fields = dict(_PAIR.findall(pairs.decode("ascii")))
+    if len(fields) != pairs.count(b"="):
         raise LineError("a key stands twice")
     return Line(mark=cast(Mark, mark.decode("ascii")), seq=int(seq), word=word.decode("ascii"), fields=fields)
 

@@ -167,14 +167,18 @@ class Dialogue:
             raise WrongState(self.say(f"{under_way} is under way; one command at a time"))
 
     async def close(self) -> None:
-        """Release the wire; whoever still waits is told."""
-        wire, self._wire = self._wire, None
-        error = DeviceLost(self.say("was closed"))
-        self._settle(error)
-        self._stop_ended(error)
-        if wire is not None:
-            await wire.close()
-        self.lost = ""
+        """Release the wire; whoever still waits is told. A STOP under way is let through first."""
+        try:
+            if self._stopping is not None:
+                await asyncio.wait({self._stopping.outcome})  # it has a deadline of its own
+        finally:
+            wire, self._wire = self._wire, None
+            error = DeviceLost(self.say("was closed"))
+            self._settle(error)
+            self._stop_ended(error)
+            if wire is not None:
+                await wire.close()
+            self.lost = ""
 
     def say(self, what: str) -> str:
         """A text with the device's name in front."""

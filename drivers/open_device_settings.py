@@ -111,12 +111,11 @@ def _whole_units(key: Key, value: float, span: Span) -> int:
     if not math.isfinite(units):
         raise DeviceRefused(f"{key.quantity} is {value}, expected a finite number")
     whole = round(units)
-    low, high, step = key.value(span.low), key.value(span.high), key.value(span.step)
     if abs(units - whole) > UNITS_TOLERANCE or (whole - span.low) % span.step:
-        raise DeviceRefused(
-            f"{key.quantity} {value!r} is not on the device's step of {step:g}; ask a multiple"
-        )
+        step = key.value(span.step)
+        raise DeviceRefused(f"{key.quantity} {value!r} is not on the device's step of {step:g}")
     if not span.low <= whole <= span.high:
+        low, high = key.value(span.low), key.value(span.high)
         raise DeviceRefused(f"{key.quantity} {value!r} is outside what the device can, {low:g} to {high:g}")
     return whole
 
