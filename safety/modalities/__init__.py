@@ -113,12 +113,11 @@ def check_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reas
 
 def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
     """The effective limit of each quantity: the least of layers and device, and which of them set it."""
-    effective = effective_rows(quantities_of(limits.modality), limits, caps)
     match limits.modality:
         case "tacs":
-            return effective
+            return effective_rows(tacs.QUANTITIES, limits, caps)
         case "rtms":
-            return rtms.with_threshold(effective, limits)
+            return rtms.with_threshold(effective_rows(rtms.QUANTITIES, limits, caps), limits)
         case _:
             assert_never(limits.modality)
 

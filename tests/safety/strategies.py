@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -144,7 +145,9 @@ def _value(value: object) -> str:
     return repr(value)
 
 
+@functools.cache
 def limits_of(modality: Modality) -> Limits:
+    """The valid file, loaded; frozen, so once is enough."""
     return load(to_toml(document(modality)))
 
 
@@ -269,10 +272,7 @@ def trains_near(draw: st.DrawFn, limits: Limits, caps: Capabilities) -> Train:
     numbers: dict[str, Any] = {}
     for name in caps.envelopes:
         low, high = known[name].low, known[name].high
-        if (
-            isinstance(quantity_of(limits.modality, name), Declared)
-            and quantity_of(limits.modality, name).integer
-        ):
+        if quantity_of(limits.modality, name).integer:
             numbers[name] = draw(
                 st.sampled_from([int(low) - 1, int(low), int(low) + 1, int(high), int(high) + 1, 0, -1])
             )

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
+from safety import limits as limits_module
 from safety.limit_values import is_iso_date
 from safety.limits import BYTES_MAX, Limits, LimitsErrors, load
 from safety.modalities import budgets_of, formulas_of, quantities_of
 from safety.rig_tables import WEAK_PUBLIC_KEYS, is_simulated, is_weak
+from safety.strict_table import Problems, Table
 from tests.safety.strategies import (
     KEYS,
     MODALITIES,
@@ -212,7 +214,7 @@ def test_limits_of_exactly_zero_are_limits():
 
 @pytest.mark.parametrize("modality", MODALITIES)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_narrowing_of_the_absolute_bounds_loads(modality: Modality, data: st.DataObject):
     limits = load(data.draw(limits_bytes(modality)))
     for found in limits.rows:
@@ -655,7 +657,7 @@ def test_the_size_is_capped_inclusively():
 
 
 @given(content=st.binary(max_size=400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_arbitrary_bytes_only_ever_raise_limits_errors(content: bytes):
     assert problems(content)
 
@@ -664,7 +666,7 @@ _VALID = to_toml(document("tacs"))
 
 
 @given(at=st.integers(0, len(_VALID) - 1), bit=st.integers(0, 7), cut=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_damaged_file_loads_within_bounds_or_says_why(at: int, bit: int, cut: bool):
     content = bytearray(_VALID)
     content[at] ^= 1 << bit
@@ -685,6 +687,11 @@ def test_odd_keys_are_shown_on_one_line():
     doc["a\nb\x1b"] = 1
     (line,) = problems(doc)
     assert line.isprintable()
+
+
+def test_a_modality_without_a_rule_for_its_contacts_is_a_broken_invariant():
+    with pytest.raises(AssertionError):
+        limits_module._read_contact(Table({}, "", Problems()), "F3", "tus")  # type: ignore[arg-type]
 
 
 # The files of this room
