@@ -144,15 +144,16 @@ class DualThreshold:
         since_ns = math.inf if self._asked_ns is None else now_ns - self._asked_ns
         due = target != self._asked or not 0 <= since_ns < RENEW_SHARE * self._lease_ns
         if target <= 0.0:
-            runs = allowed.amplitude_now > 0 or (self._asked > 0 and since_ns < self._lease_ns)
-            if not runs:
+            # What was just asked may not have been reported yet; after a lapse there is nothing to come down.
+            awaited = self._asked > 0 and since_ns < self._lease_ns and now_ns >= allowed.not_before_ns
+            if not (allowed.amplitude_now > 0 or awaited):
                 self._asked = 0.0
                 return None
         return self._ask(target, now_ns) if due else None
 
     def _decide_train(self, value: float, allowed: Allowed, now_ns: int) -> Train | None:
         ceiling = self._room.ceiling(allowed)  # each time: it remembers the rows
-        if not value > self._hi or self._locked(now_ns):
+        if self._blind_since_ns is not None or not value > self._hi or self._locked(now_ns):
             return None
         if now_ns < max(allowed.not_before_ns, allowed.busy_until_ns):
             return None

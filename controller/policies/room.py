@@ -17,8 +17,10 @@ LEASES_LEFT = 2.0
 
 def round_down(value: float, step: float, high: float) -> float:
     """The greatest multiple of `step` that is neither above `value` nor above `high`; 0 where there is none."""
+    if not (math.isfinite(value) and math.isfinite(high) and step > 0):
+        return 0.0
     bound = min(value, high)
-    if not (math.isfinite(bound) and bound > 0 and step > 0):
+    if bound <= 0:
         return 0.0
     # One part in 10^9 is what a float loses on the way (0.3 / 0.1 is 2.9999...), not a step.
     n = math.floor(bound / step + 1e-9)
