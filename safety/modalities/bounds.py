@@ -98,7 +98,7 @@ def device_bound(declared: Declared, caps: Capabilities) -> Bound | None:
         layer="device",
         low=envelope.low,
         high=envelope.high,
-        source=f"{caps.model} {caps.firmware}",
+        source=f"device {shown(caps.model)}",  # a device's own words stay short and printable
         status="verified",
     )
 

@@ -9,7 +9,7 @@ times the charge of the rectified sine: toward more.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import floor, isfinite, pi
+from math import floor, pi
 
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Hold, Train, quantities
@@ -184,6 +184,9 @@ def check(train: Train, wave: Hold, limits: Limits, caps: Capabilities, facts: F
     asked = quantities(train)
     for declared in ASKED:
         reasons += check_value(declared, asked[declared.name], limits, caps)
+    if len(train.outputs) > len(limits.contacts):  # before any of them costs time
+        detail = f"{len(train.outputs)} outputs, limits.toml has {len(limits.contacts)} contacts"
+        return (*reasons, reason(OUTPUTS, detail, set_by="protocol"))
     reasons += _check_outputs(train, limits, caps)
     reasons += _check_density(train, wave, limits)
     return tuple(reasons)
@@ -248,58 +251,70 @@ def _present(amplitude_now: float) -> Fraction:
 
 def _check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Reason]:
     """Each contact known to the file and to the device, named once, with a share; shares that balance."""
-    reasons = []
     names = [output.name for output in train.outputs]
-    for name in sorted(set(names)):
-        if names.count(name) > 1:
-            reasons.append(reason(OUTPUTS, f"contact {shown(name)} is named {names.count(name)} times"))
-        if limits.contact(name) is None:
-            reasons.append(reason(OUTPUTS, f"contact {shown(name)} is not in limits.toml", set_by="protocol"))
-        if name not in caps.outputs:
-            reasons.append(reason(OUTPUTS, f"the device has no contact {shown(name)}", set_by="device"))
-    bad = [output for output in train.outputs if not _is_share(output.share)]
-    if bad:
-        text = ", ".join(f"{shown(output.name)} {shown(output.share)}" for output in bad)
-        return [*reasons, reason(OUTPUTS, f"no share other than 0 from -1 to 1: {text}"[:200])]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    unlisted = [name for name in dict.fromkeys(names) if limits.contact(name) is None]
+    unplugged = [name for name in dict.fromkeys(names) if name not in caps.outputs]
+    unshared = [output.name for output in train.outputs if not _is_share(output.share)]
+    reasons = [
+        reason(OUTPUTS, f"{what}: {_listed(wrong)}", set_by=set_by)
+        for what, wrong, set_by in (
+            ("named more than once", twice, ""),
+            ("not in limits.toml", unlisted, "protocol"),
+            ("not on the device", unplugged, "device"),
+            ("share is no number other than 0 from -1 to 1", unshared, ""),
+        )
+        if wrong
+    ]
+    return reasons if unshared else reasons + _check_balance(train)
+
+
+def _check_balance(train: Train) -> list[Reason]:
+    """The shares sum to zero, and what goes in is the whole amplitude."""
+    reasons = []
     shares = [exact(output.share) for output in train.outputs]
     balance = sum(shares, Fraction(0))
     if not abs(balance) <= SHARE_TOLERANCE:
-        reasons.append(
-            reason(OUTPUTS, f"shares sum to {as_float(balance):.10g}, expected 0", value=as_float(balance))
-        )
+        text = f"shares sum to {as_float(balance):.10g}, expected 0"
+        reasons.append(reason(OUTPUTS, text, value=as_float(balance)))
     total = sum((share for share in shares if share > 0), Fraction(0))
     if not abs(total - 1) <= SHARE_TOLERANCE:
-        reasons.append(
-            reason(
-                OUTPUTS,
-                f"positive shares sum to {as_float(total):.10g}, expected 1",
-                value=as_float(total),
-                limit=1.0,
-            )
-        )
+        text = f"positive shares sum to {as_float(total):.10g}, expected 1"
+        reasons.append(reason(OUTPUTS, text, value=as_float(total), limit=1.0))
     return reasons
 
 
 def _check_density(train: Train, wave: Hold, limits: Limits) -> list[Reason]:
-    """Peak current over area of each contact; one without an area has no density that could pass."""
+    """Peak current over area where it is greatest; a contact without an area has no density that could pass."""
     if not is_number(wave.carrier.amplitude_ma_pp, integer=False):
         return []  # refused already, as not a number
     peak_ma = abs(exact(wave.carrier.amplitude_ma_pp)) / 2
-    reasons: list[Reason] = []
+    densities: list[tuple[Fraction, str]] = []
+    without: list[str] = []
     for output in train.outputs:
         contact = limits.contact(output.name)
         if contact is None or not _is_share(output.share):
             continue  # refused already, as outputs
         area = contact.area_cm2
-        if area is None or not (isfinite(area) and area > 0):
-            reasons.append(
-                reason(FACT_MISSING, f"the area of contact {shown(output.name)}", quantity="area_cm2")
-            )
-            continue
-        density = peak_ma * abs(exact(output.share)) / exact(area)
-        where = f" under {shown(output.name)}"
-        reasons += check_exact(CURRENT_DENSITY, density, limits, code=DENSITY, where=where)
+        if area is not None and is_number(area, integer=False) and area > 0:
+            densities.append((peak_ma * abs(exact(output.share)) / exact(area), output.name))
+        else:
+            without.append(output.name)
+    reasons = (
+        [reason(FACT_MISSING, f"the area of {_listed(without)}", quantity="area_cm2")] if without else []
+    )
+    if densities:
+        greatest, name = max(densities)
+        where = f" under {shown(name)}"
+        reasons += check_exact(CURRENT_DENSITY, greatest, limits, code=DENSITY, where=where)
     return reasons
+
+
+def _listed(names: list[str]) -> str:
+    """A few of the names on one short line."""
+    return ", ".join(shown(name) for name in names[:4]) + (
+        f" and {len(names) - 4} more" if len(names) > 4 else ""
+    )
 
 
 def _is_share(share: float) -> bool:

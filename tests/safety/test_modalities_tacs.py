@@ -115,6 +115,28 @@ def test_another_unit_is_refused(factor: float):
     assert refused(hold(duration_ms=max(int(400 * factor), 1)))
 
 
+def test_a_thousand_outputs_get_few_words():
+    many = outputs(*((f"x{i}" + "y" * 50, math.nan) for i in range(1000)))
+    found = check(hold(outputs=many), limits_of("tacs"), CAPS, FACTS)
+    assert [(r.code, r.set_by) for r in found] == [("ILK-107", "protocol")]
+    assert "1000 outputs, limits.toml has 2 contacts" in found[0].text
+
+
+def test_many_wrong_names_get_few_words():
+    doc = document("tacs")
+    doc["contacts"] = {f"c{i}": {"area_cm2": 10.0} for i in range(64)}
+    wrong = outputs(*((f"x{i}" + "y" * 50, math.nan) for i in range(64)))
+    found = check(hold(outputs=wrong), load(to_toml(doc)), CAPS, FACTS)
+    assert len(found) == 3 and all(r.text.endswith("and 60 more") and len(r.text) < 300 for r in found)
+
+
+def test_a_device_with_a_long_name_gets_few_words():
+    talker = msgspec.structs.replace(CAPS, model="\x1b[2J" * 10_000, firmware="x" * 10_000)
+    found = check(hold(5.0), limits_of("tacs"), talker, FACTS)
+    assert "device" in {r.set_by for r in found}
+    assert all(r.text.isprintable() and len(r.text) < 300 for r in found)
+
+
 # Density
 
 
@@ -162,7 +184,8 @@ def test_a_contact_without_an_area_is_refused():
     for area in (None, 0.0, -25.0, math.nan, math.inf):
         contacts = tuple(msgspec.structs.replace(c, area_cm2=area) for c in limits.contacts)
         found = check(hold(), msgspec.structs.replace(limits, contacts=contacts), CAPS, FACTS)
-        assert [(r.code, r.quantity) for r in found] == [("ILK-105", "area_cm2")] * 2
+        assert [(r.code, r.quantity) for r in found] == [("ILK-105", "area_cm2")]
+        assert "'F3', 'Oz'" in found[0].text
 
 
 # Impedance
