@@ -283,9 +283,9 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
         return trip(
             rules, state, trips.READ_BACK, f"onset off by {(said.onset_ns - expected_ns) / 1e6:.1f} ms", now
         )
-    train, old = firing.request.train, state.running
+    train, old = firing.request.train, _taken_over(state, said.onset_ns)
     until_ns = said.onset_ns + duration_ns(train)
-    above = max(amplitude(train), 0.0 if old is None or old.ended else old.ceiling)
+    above = max(amplitude(train), 0.0 if old is None else old.ceiling)
     running = Running(
         id=firing.request.id,
         token=said.token,
@@ -296,7 +296,19 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
         ceiling=above,
         settled_ns=said.onset_ns + ramp_down_ns(train) + SETTLE_SLACK_NS,
     )
-    return Step(msgspec.structs.replace(state, firing=None, running=running, before=old))
+    return Step(msgspec.structs.replace(state, firing=None, running=running, before=old or state.before))
+
+
+def _taken_over(state: State, onset_ns: int) -> Running | None:
+    """The hold that a new one takes over from; its last slice may have been reported before the answer to the fire."""
+    if state.running is not None:
+        return state.running
+    before = state.before
+    return (
+        before
+        if before is not None and isinstance(before.train.waveform, Hold) and onset_ns <= before.zero_ns
+        else None
+    )
 
 
 def failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step:
