@@ -67,7 +67,11 @@ def build_measures(session: Session, spec: StreamSpec) -> Measures:
     built = []
     for each in session.biomarkers:
         try:
-            built.append(biomarkers.build(each.kind, each.name, each.table(), montage, spec.sfreq_hz))
+            built.append(
+                biomarkers.build(
+                    each.name, each.kind, each.table(), montage, spec.sfreq_hz, f"biomarkers.{each.name}"
+                )
+            )
         except ValueError as error:
             errors += [f"session with stream {spec.name}: {line}" for line in str(error).splitlines()]
     if errors:

@@ -1,0 +1,183 @@
+"""The safety officer's verbs: ledger verify and show; interlock, arm and reset. Heavy imports wait until a verb runs."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from safety.limit_values import Person
+    from safety.verify import Verdict
+
+ledger = typer.Typer(help="What the interlock wrote: verify it, read it.", no_args_is_help=True)
+
+PassphraseFile = Annotated[
+    Path | None, typer.Option(help="file with the pass-phrase; else it is asked for at the terminal")
+]
+
+
+@ledger.command("verify")
+def verify_verb(
+    path: Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")],
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Re-hash the chain and decide every entry again; exit 1 when anything speaks against it."""
+    from safety.software import software
+    from safety.verify import LedgerUnreadable, verify
+
+    try:
+        verdict = verify(_ledger_file(path), software())
+    except LedgerUnreadable as error:
+        sys.stderr.write(f"nociloop: {error}\n")
+        raise typer.Exit(1) from error
+    if as_json:
+        import dataclasses
+
+        sys.stdout.write(json.dumps(dataclasses.asdict(verdict), default=str) + "\n")
+    else:
+        sys.stdout.write(said_of(verdict))
+    raise typer.Exit(0 if verdict.ok else 1)
+
+
+def said_of(verdict: Verdict) -> str:
+    """A verdict in words, the answer first."""
+    answer = "verified" if verdict.ok else "NOT VERIFIED"
+    ended = "closed in order" if verdict.closed else "not closed: the process was killed, or is still running"
+    lines = [
+        f"{answer}: {verdict.path}",
+        f"  chain         {'whole' if verdict.chain else 'BROKEN'}, {verdict.entries} entries, {ended}",
+        f"  re-execution  {verdict.execution}",
+        f"  head          {verdict.head}",
+        f"  software      {verdict.software}",
+    ]
+    if verdict.torn:
+        lines.append(
+            "  tail          torn: the last line is incomplete, as a power cut leaves it; it is not counted"
+        )
+    lines += [f"  problem       {problem}" for problem in verdict.problems]
+    lines.append(
+        "  A chain alone cannot show that the whole file was not rewritten: compare the head with one kept elsewhere."
+    )
+    return "\n".join(lines) + "\n"
+
+
+@ledger.command("show")
+def show_verb(
+    path: Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")],
+    kind: Annotated[
+        str, typer.Option(help="only entries whose event or effects have this word: refusal, trip, stop, …")
+    ] = "",
+    since: Annotated[int, typer.Option(min=0, help="from this sequence number on")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="the lines as they stand")] = False,
+) -> None:
+    """Print entries: sequence, seconds since the first, what happened, the state, what was done."""
+    from safety.show import lines_of
+    from safety.verify import LedgerUnreadable
+
+    try:
+        for line in lines_of(_ledger_file(path), kind, since, raw=as_json):
+            sys.stdout.write(line + "\n")
+    except LedgerUnreadable as error:
+        sys.stderr.write(f"nociloop: {error}\n")
+        raise typer.Exit(1) from error
+    except BrokenPipeError:
+        sys.stderr.close()  # `show | head`: the reader has seen enough
+
+
+def _ledger_file(path: Path) -> Path:
+    return path / "ledger.jsonl" if path.is_dir() else path
+
+
+def interlock(
+    limits: Annotated[Path, typer.Option(help="limits.toml of the responsible person")],
+    run_dir: Annotated[Path, typer.Option(help="an empty folder; the ledger is made there")],
+    session_id: Annotated[str, typer.Option(help="the id that the controller will say")],
+    session_digest: Annotated[str, typer.Option(help="the digest of the session's content")],
+    shadow: Annotated[bool, typer.Option(help="the null device instead of the real one")] = False,
+) -> None:
+    """Run the interlock alone, for one session, until it is at zero and ended."""
+    from safety.start import main
+
+    arguments = ["--limits", str(limits), "--run-dir", str(run_dir), "--session-id", session_id]
+    arguments += ["--session-digest", session_digest]
+    raise typer.Exit(main([*arguments, "--shadow"] if shadow else arguments))
+
+
+def arm(
+    limits: Annotated[Path, typer.Option(help="the limits file of the session: it names the persons")],
+    person: Annotated[str, typer.Option(help="who arms")],
+    reason: Annotated[str, typer.Option(help="why; it goes into the ledger")] = "session",
+    minutes: Annotated[float, typer.Option(min=0.1, max=480, help="how long the arming lasts")] = 60.0,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Arm a rig that is READY: a named person's signed act."""
+    _act("arm", limits, person, reason, minutes * 60.0, passphrase_file)
+
+
+def reset(
+    limits: Annotated[Path, typer.Option(help="the limits file of the session: it names the persons")],
+    person: Annotated[str, typer.Option(help="who resets")],
+    reason: Annotated[str, typer.Option(help="what was found and done; it goes into the ledger")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Reset a tripped rig to SAFE: a named person's signed act. It arms nothing; a new session must."""
+    _act("reset", limits, person, reason, 60.0, passphrase_file)
+
+
+def _act(
+    kind: Literal["arm", "reset"],
+    path: Path,
+    name: str,
+    reason: str,
+    valid_s: float,
+    passphrase_file: Path | None,
+) -> None:
+    from safety.acting import ActsLine, NoAnswer
+    from safety.rig import ACTS, directories
+    from safety.start import Refused, read_limits
+
+    try:
+        limits = read_limits(path)
+        person = limits.person(name)
+        if person is None:
+            known = ", ".join(each.name for each in limits.people)
+            raise Refused(f"{path}: found no person {name}, expected one of {known}")
+        key = unlock(person, passphrase_file)
+        found = [each / limits.rig / ACTS for each in directories() if (each / limits.rig / ACTS).exists()]
+        if not found:
+            raise Refused(f"rig {limits.rig}: no session runs for this user; start one with `nociloop run`")
+        result = ActsLine(found[0]).act(kind, person.name, key, reason, valid_s)
+    except (Refused, NoAnswer) as error:
+        sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
+        raise typer.Exit(2) from error
+    sys.stdout.write(f"{result.phase}: {result.code} {result.text}\n".replace(":  ", ": "))
+    raise typer.Exit(0 if result.ok else 3)
+
+
+def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:
+    """The person's key from the pass-phrase; raises Refused when it is not theirs."""
+    from safety.acts import derive_key, public_key_hex
+    from safety.start import Refused
+
+    try:
+        passphrase = (
+            passphrase_file.read_text(encoding="utf-8").rstrip("\n")
+            if passphrase_file is not None
+            else getpass.getpass(f"pass-phrase of {person.name}: ")
+        )
+    except (OSError, EOFError) as error:
+        raise Refused(f"pass-phrase of {person.name}: {error}; give --passphrase-file or type it") from error
+    try:
+        key = derive_key(passphrase, person.salt)
+    except ValueError as error:
+        raise Refused(f"pass-phrase of {person.name}: {error}") from error
+    if public_key_hex(key) != person.public_key:
+        raise Refused(f"pass-phrase of {person.name}: it does not fit the key in the limits")
+    return key
