@@ -7,6 +7,7 @@ a step of 0.1, and half of 1.26 mA is 0.63 mA.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from math import isfinite
 from sys import float_info
@@ -42,7 +43,7 @@ def is_number(value: object, *, integer: bool) -> TypeGuard[int | float]:
 
 def exact(value: float) -> Fraction:
     """The rational that the shortest decimal of a finite number says."""
-    return Fraction(repr(value))
+    return Fraction(Decimal(repr(value)))
 
 
 def as_float(number: Fraction) -> float:

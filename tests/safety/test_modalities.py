@@ -33,7 +33,7 @@ from safety.modalities import (
     rows,
     stop_how,
 )
-from safety.modalities.bounds import exact, is_number, on_step, within
+from safety.modalities.bounds import exact, is_number, on_step, shown, within
 from tests.safety.strategies import (
     FACTS,
     MODALITIES,
@@ -262,6 +262,12 @@ def test_a_device_without_a_usable_range_gets_nothing(
         ("1000000000.4", "1", True),
         ("100000000.4", "1", False),
         ("0.05", "0.1", False),
+        ("1.000000001", "1", True),
+        ("1.0000000010000000001", "1", False),
+        ("0.999999999", "1", True),
+        ("0.9999999989", "1", False),
+        ("2.000000002", "1", True),
+        ("-1.000000001", "1", True),
     ],
 )
 def test_steps_are_told_in_decimals(value: str, step: str, on: bool):
@@ -276,6 +282,19 @@ def test_every_step_of_the_device_is_on_step_however_it_was_computed():
                 assert codes(check(hold(value), limits, caps, FACTS), "amplitude_ma_pp") == [], value
     found = check(hold(1.005), limits, caps, FACTS)
     assert [(r.code, r.limit, r.set_by) for r in found] == [("ILK-104", 0.01, "device")]
+
+
+def test_a_range_upside_down_lets_nothing_through():
+    caps = caps_of("tacs")
+    caps.envelopes["amplitude_ma_pp"] = Envelope(low=2.0, high=1.0, step=0)
+    for value, code in ((1.0, "ILK-102"), (1.5, "ILK-102"), (2.0, "ILK-101")):
+        found = check(hold(value), limits_of("tacs"), caps, FACTS)
+        assert [(r.code, r.set_by) for r in found] == [(code, "device")]
+
+
+def test_what_was_found_is_shown_short():
+    assert shown(10**400) == shown(-(2**53) - 1) == "an integer beyond ±2^53"
+    assert shown(2**53) == "9007199254740992" and shown("\x1b") == "'\\x1b'" and len(shown("x" * 99)) == 40
 
 
 def test_exact_reads_the_shortest_decimal():
@@ -377,10 +396,12 @@ def test_down_is_less_amplitude_and_nothing_else():
         pulses(0.5),
         pulses(0.5, modality="tacs", outputs=hold().outputs),
         with_quantity("tacs", "amplitude_ma_pp", False),
-        with_quantity("tacs", "duration_ms", 100.0),
+        hold(0.5, duration_ms=400.0),  # type: ignore[arg-type]
+        hold(0.5, duration_ms=100.0),  # type: ignore[arg-type]
     ):
         assert not is_down(now, asked), asked
     assert not is_down(None, hold(0.0))
+    assert not is_down(hold(math.nan), hold(0.5)) and not is_down(hold(math.inf), hold(0.5))
 
 
 def test_down_of_pulses():
