@@ -29,7 +29,7 @@ class Continuity:
     def losses(self, stamps_s: list[float], received_s: float) -> list[tuple[int, int]]:
         """(index, samples lost before it) of each gap; ClockError when the clock makes no sense."""
         found: list[tuple[int, int]] = []
-        passed_s = received_s - self._received_s
+        passed_s = 0.0 if math.isnan(self._received_s) else received_s - self._received_s
         self._received_s = received_s
         for index, stamp_s in enumerate(stamps_s):
             if not math.isfinite(stamp_s):

@@ -7,6 +7,7 @@ import math
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pylsl
@@ -16,7 +17,7 @@ from controller.continuity import ClockError, Continuity
 from controller.eeg import Block, Evidence, Samples, StreamSpec
 from controller.lsl_inlet import CALL_S, SAME_CLOCK_S, Inlet, Offset, RawBlock, Reader
 from controller.source import Silence, SourceConfig, SourceError, StreamLost
-from controller.streams import Plan, plan, resolve, stream_row
+from controller.streams import Plan, plan, refuse_doubles, resolve, stream_row
 
 FAIR_BLOCKS = 16  # own choice: so many blocks at a stretch before the other tasks of the loop have their turn
 
@@ -88,9 +89,9 @@ class BlockMaker:
         """The stamps on the host's clock, never going back."""
         if len(stamps_s) == 1:  # the usual case by far, and four times as fast
             return np.array(
-                (max(self._newest_ns, int((float(stamps_s[0]) + offset_s) * 1e9)),), dtype=np.int64
+                (max(self._newest_ns, round((float(stamps_s[0]) + offset_s) * 1e9)),), dtype=np.int64
             )
-        stamps_ns = ((stamps_s + offset_s) * 1e9).astype(np.int64)
+        stamps_ns = np.rint((stamps_s + offset_s) * 1e9).astype(np.int64)
         return np.maximum(np.maximum.accumulate(stamps_ns), self._newest_ns)
 
 
@@ -200,8 +201,12 @@ def _connect(config: SourceConfig) -> tuple[Inlet, Plan, Offset]:
         )
     inlet = Inlet(resolve(config))
     try:
-        how = plan(stream_row(inlet.full_info()), config)
-        return inlet, how, inlet.offset()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            doubles = pool.submit(refuse_doubles, config)  # takes a second, as the first clock offset does
+            how = plan(stream_row(inlet.full_info()), config)
+            offset = inlet.offset()
+            doubles.result()
+        return inlet, how, offset
     except RuntimeError as error:  # pylsl's own errors, its TimeoutError and LostError among them
         raise SourceError(
             f"LSL: the stream was found but does not answer in {CALL_S:g} s ({error}); restart the sender, "

@@ -170,7 +170,7 @@ class Reader:
                     self.queue.append(RawBlock(samples, stamps_s, time.monotonic_ns(), before, self._offset))
                     before += len(stamps_s)
                     tell()
-        except pylsl.LostError:
+        except pylsl.util.LostError:
             self.ended = StreamLost("lost", f"{name}: the sender is gone; start it again, then a new session")
             tell()
         except Exception as error:  # noqa: BLE001 - whatever ends this thread must reach the loop
@@ -182,7 +182,7 @@ class Reader:
         while not self._stop.wait(OFFSET_EVERY_S):
             try:
                 self._offset = self._inlet.offset()
-            except pylsl.LostError:
+            except pylsl.util.LostError:
                 return
             except RuntimeError:
                 continue  # the sender did not answer: the last offset stands, and its data's age is watched

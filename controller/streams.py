@@ -21,7 +21,8 @@ MICROVOLTS = {
 }
 FORMATS = ("float32", "double64", "int32", "int16", "int8")
 RATE_TOLERANCE = 0.01  # own choice: the nominal rate is a label; what really comes is watched by its count
-SECOND_LOOK_S = 0.5  # how long a second stream of the same name is looked for; LSL answers within 0.5 s
+LIST_S = 1.0  # liblsl asks by multicast at once, and the known peers one by one after 0.5 s
+BEAT_S = 0.25  # liblsl's queries come at multiples of this
 XML_BYTES_MAX = 1_000_000  # own choice: 1024 channels with positions take some 300 kB
 
 
@@ -89,9 +90,9 @@ def _channels(xml: str) -> list[dict[str, str]]:
     return [{item.tag: (item.text or "").strip() for item in channel} for channel in found]
 
 
-def list_streams(wait_s: float = 1.0, *, full: bool = False) -> tuple[StreamRow, ...]:
+def list_streams(wait_s: float = LIST_S, *, full: bool = False) -> tuple[StreamRow, ...]:
     """All streams that answer within `wait_s`; with `full`, each one's labels and units as well."""
-    infos = pylsl.resolve_streams(wait_s)
+    infos = pylsl.resolve_streams(_off_beat(wait_s))
     rows = [_full_row(info) if full else stream_row(info) for info in infos]
     return tuple(sorted(rows, key=lambda row: (row.type != "EEG", row.name, row.hostname, row.uid)))
 
@@ -105,28 +106,44 @@ def _full_row(info: pylsl.StreamInfo) -> StreamRow:
 
 
 def resolve(config: SourceConfig) -> pylsl.StreamInfo:
-    """The one stream that fits all of source_id, name and type; none or two of them is a SourceError."""
-    wanted = {"source_id": config.source_id, "name": config.name, "type": config.type}
-    given = {key: value for key, value in wanted.items() if value is not None}
-    predicate = " and ".join(f"{key}={_quoted(key, value)}" for key, value in given.items())
-    named = ", ".join(f"{key} {value!r}" for key, value in given.items())
-    infos = pylsl.resolve_bypred(predicate, 1, config.resolve_s)
-    if not infos:
-        rows = list_streams(SECOND_LOOK_S)
-        there = "; ".join(str(row) for row in rows[:8]) or "none at all"
-        raise SourceError(
-            f"LSL: found no stream with {named} in {config.resolve_s:g} s; on the network: {there}; "
-            "start the amplifier's LSL output, or correct [source] in session.toml "
-            '("nociloop streams" prints the lines)'
-        )
-    infos = pylsl.resolve_bypred(predicate, 2, SECOND_LOOK_S) or infos
+    """A stream that fits all of source_id, name and type; SourceError when none is found in `resolve_s`."""
+    named, predicate = _wanted(config)
+    infos = pylsl.resolve_bypred(predicate, 1, _off_beat(config.resolve_s))
+    if infos:
+        return infos[0]
+    rows = list_streams()
+    there = "; ".join(str(row) for row in rows[:8]) or "none at all"
+    raise SourceError(
+        f"LSL: found no stream with {named} in {config.resolve_s:g} s; on the network: {there}; "
+        "start the amplifier's LSL output, or correct [source] in session.toml "
+        '("nociloop streams" prints the lines)'
+    )
+
+
+def refuse_doubles(config: SourceConfig) -> None:
+    """SourceError when more than one stream fits: which one would be read would be chance. Takes `LIST_S`."""
+    named, predicate = _wanted(config)
+    infos = pylsl.resolve_bypred(predicate, 2, _off_beat(LIST_S))
     if len({str(info.uid()) for info in infos}) > 1:
         both = "; ".join(str(stream_row(info)) for info in infos[:8])
         raise SourceError(
             f"LSL: found {len(infos)} streams with {named}, expected one: {both}; "
             "stop the others, or name one by its source_id in [source] of session.toml"
         )
-    return infos[0]
+
+
+def _wanted(config: SourceConfig) -> tuple[str, str]:
+    """What is looked for, in words and as a predicate of XPath 1.0."""
+    wanted = {"source_id": config.source_id, "name": config.name, "type": config.type}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    named = ", ".join(f"{key} {value!r}" for key, value in given.items())
+    return named, " and ".join(f"{key}={_quoted(key, value)}" for key, value in given.items())
+
+
+def _off_beat(wait_s: float) -> float:
+    """A wait that does not end with one of liblsl's queries: 1.18 then waits 5 s more (seen at 0.5 s)."""
+    late_s = wait_s % BEAT_S
+    return wait_s + 0.1 if min(late_s, BEAT_S - late_s) < 0.05 else wait_s
 
 
 def _quoted(key: str, text: str) -> str:
