@@ -170,4 +170,7 @@ def _writing(out: Path) -> Iterator[TextIO]:
     except OSError as error:
         raise MeasureError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        try:
+            part.unlink()
+        except OSError:
+            pass  # it took the place of `out`, or was never made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import struct
 import warnings
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 from zlib import error as ZlibError
 
 import numpy as np
@@ -180,15 +181,16 @@ def _xdf(path: Path, wanted: str | None) -> RecordingSource:
     import pyxdf
 
     with _plainly(path), _quiet("pyxdf"):
-        infos = pyxdf.resolve_streams(str(path))
-        chosen = _choose(path, infos, wanted)
-        streams, _ = pyxdf.load_xdf(
-            str(path),
-            select_streams=[chosen["stream_id"]],
-            dejitter_timestamps=True,
-            jitter_break_threshold_seconds=GAP_S,
-            jitter_break_threshold_samples=3,
-        )
+        with _opened(path) as file:
+            chosen = _choose(path, pyxdf.resolve_streams(file), wanted)
+        with _opened(path) as file:
+            streams, _ = pyxdf.load_xdf(
+                file,
+                select_streams=[chosen["stream_id"]],
+                dejitter_timestamps=True,
+                jitter_break_threshold_seconds=GAP_S,
+                jitter_break_threshold_samples=3,
+            )
         info = streams[0]["info"]
         stamps_s = np.asarray(streams[0]["time_stamps"], dtype=np.float64)
         name, sfreq_hz = str(info["name"][0]), float(info["nominal_srate"][0])
@@ -233,7 +235,7 @@ def _channels(path: Path, info: dict[str, list[object]], n: int) -> tuple[list[s
     group = (desc.get("channels") or [None])[0] if isinstance(desc, dict) else None
     found = group.get("channel", []) if isinstance(group, dict) else []
     if len(found) != n:
-        return [f"ch{row + 1}" for row in range(n)], np.ones(n)
+        return [f"ch{row + 1}" for row in range(n)], np.ones((n, 1))
     labels = [_text(channel, "label") or f"ch{row + 1}" for row, channel in enumerate(found)]
     units = [_text(channel, "unit").strip().casefold() for channel in found]
     unknown = [unit for unit in units if unit not in UV_PER]
@@ -321,6 +323,13 @@ def _spec(
 
 def _listed(words: Sequence[str]) -> str:
     return ", ".join(words) or "none"
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Opened here, as pyxdf leaves a file open that it cannot read."""
+    if path.name.casefold().endswith((".xdfz", ".gz")):
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    return path.open("rb")
 
 
 @contextmanager
