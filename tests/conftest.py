@@ -1,4 +1,4 @@
-"""LSL isolation: this test run sees its own streams and no other's, on this machine only.
+"""Isolation of each run: its own LSL streams and its own rigs, on this machine only; and no skip goes unseen.
 
 liblsl reads its configuration once, at its first call. The variable is therefore set when pytest loads this
 file, before any test module can import pylsl; child processes inherit it.
@@ -50,3 +50,21 @@ def lsl_config() -> Iterator[Path]:
     """The private LSL configuration file; removed when the run ends."""
     yield _LSL_FOLDER / "lsl_api.cfg"
     shutil.rmtree(_LSL_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_directory() -> Iterator[Path]:
+    """Sockets of the rigs that the tests start: short paths, and never those of a session that really runs."""
+    path = Path(tempfile.mkdtemp(prefix="nl-"))
+    os.environ["NOCILOOP_RUNTIME_DIR"] = str(path)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where nothing may be missing, a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", ())) if reporter is not None else 0
+    if skipped and os.environ.get("NOCILOOP_NO_SKIPS") and exitstatus == 0:
+        reporter.write_line(f"{skipped} skipped, and here none may be: see the reasons above", red=True)
+        session.exitstatus = 1
