@@ -19,11 +19,13 @@ class Rogue(NullDevice):
     """A third party's driver that does wrong what `wrong` says."""
 
     wrong = ""
+    stops = ""
 
     @classmethod
     def from_config(cls, table: Mapping[str, object]) -> Rogue:
         rogue = cls()
         rogue.wrong = str(table["wrong"])
+        rogue.stops = str(table["stops"])
         return rogue
 
     async def open(self) -> Capabilities:
@@ -68,11 +70,16 @@ class Rogue(NullDevice):
         return await super().status()
 
     async def stop(self, how: Stop) -> None:
-        with open(os.environ["HOST_OF_STOPS"], "a") as stops:
+        with open(self.stops, "a") as stops:
             stops.write(f"{how}\n")
         if self.wrong == "stop hangs":
             await asyncio.sleep(3600)
         await super().stop(how)
+
+    async def close(self) -> None:
+        self.stops = os.devnull
+        self.wrong = ""
+        await super().close()
 
     async def deliveries(self) -> AsyncIterator[Delivery]:
         if self.wrong == "deliveries break":

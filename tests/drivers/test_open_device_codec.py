@@ -24,7 +24,7 @@ def test_the_vectors_of_the_page() -> None:
 
 
 @given(seq=st.integers(0, 65_535), word=WORDS, fields=FIELDS, mark=st.sampled_from("><!"))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_encoded_decodes_to_itself(seq: int, word: str, fields: dict[str, str], mark: str) -> None:
     raw = encode(mark=mark, seq=seq, word=word, fields=fields)  # type: ignore[arg-type]
     got = decode(raw[:-1])
@@ -134,7 +134,7 @@ def test_ten_thousand_random_streams_raise_nothing() -> None:
 
 
 @given(st.text(max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_only_whole_decimal_numbers_are_numbers(value: str) -> None:
     got = codec.Line(mark="<", seq=1, word="OK", fields={"a": value})
     plain = value.removeprefix("-")

@@ -50,7 +50,7 @@ def answer(fields: dict[str, str | int], **changed: str | int) -> Line:
     dur=grid("tacs", "dur"),
     share=st.integers(-1000, 1000),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_each_hold_on_the_grid_goes_out_and_back_exactly(
     a: int, f: int, ph: int, up: int, dur: int, share: int
 ) -> None:
@@ -71,7 +71,7 @@ def test_each_hold_on_the_grid_goes_out_and_back_exactly(
 
 
 @given(p=grid("rtms", "p"), r=grid("rtms", "r"), n=grid("rtms", "n"))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_each_train_on_the_grid_goes_out_and_back_exactly(p: int, r: int, n: int) -> None:
     train = pulses(p / 10, n_pulses=n, rate_hz=r / 1000)
     fields = to_fields(train, SPANS, OUTPUTS)
@@ -80,7 +80,7 @@ def test_each_train_on_the_grid_goes_out_and_back_exactly(p: int, r: int, n: int
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_an_amplitude_is_sent_as_it_is_or_not_at_all(value: float) -> None:
     try:
         sent = to_fields(hold(value), SPANS, OUTPUTS)["a"]

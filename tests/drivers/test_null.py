@@ -1,0 +1,154 @@
+"""The null device: the order of a device, and nothing out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+
+import pytest
+
+from drivers.null import NullDevice
+from drivers.stimulation import Delivery, Train
+from drivers.stimulator import ConfigError, DeviceRefused, LateOnset, WrongState
+from tests.drivers.peer import hold, pulses
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ns = 5_000_000_000
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+async def ready(now_ns: Clock | None = None) -> NullDevice:
+    device = NullDevice(now_ns) if now_ns else NullDevice.from_config({})
+    await device.open()
+    await device.arm()
+    return device
+
+
+async def reported(device: NullDevice) -> list[Delivery]:
+    await device.close()
+    return [delivery async for delivery in device.deliveries()]
+
+
+async def fired(device: NullDevice, train: Train, onset_at_ns: int = 0) -> int:
+    token, read_back = await device.prepare(train)
+    assert read_back == train
+    await device.fire(token, onset_at_ns)
+    return token
+
+
+def test_it_takes_no_key() -> None:
+    with pytest.raises(ConfigError, match="endpoint"):
+        NullDevice.from_config({"endpoint": "tcp:h:1"})
+
+
+async def test_the_order_of_calls_is_kept() -> None:
+    device = NullDevice()
+    with pytest.raises(WrongState):
+        await device.status()
+    with pytest.raises(WrongState):
+        await device.arm()
+    await device.stop("cut")
+    can = await device.open()
+    assert set(can.modalities) == {"tacs", "rtms"}
+    with pytest.raises(WrongState):
+        await device.open()
+    for call in (device.prepare(hold()), device.fire(1, 0)):
+        with pytest.raises(WrongState):
+            await call
+    await device.arm()
+    with pytest.raises(WrongState):
+        await device.arm()
+    with pytest.raises(WrongState):
+        await device.fire(1, 0)
+    assert (await device.status()).state == "armed"
+    await device.stop("ramp")
+    await device.stop("ramp")
+    assert (await device.status()).state == "idle"
+    await device.close()
+    await device.close()
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        hold(4.01),
+        hold(-0.1),
+        hold(math.nan),
+        hold(duration_ms=501),
+        pulses(n_pulses=0),
+        Train(modality="rtms", outputs=(), waveform=hold().waveform),
+    ],
+)
+async def test_what_no_device_could_is_refused(train: Train) -> None:
+    device = await ready()
+    with pytest.raises(DeviceRefused):
+        await device.prepare(train)
+    await device.close()
+
+
+async def test_a_hold_runs_is_taken_over_and_ends_at_nothing() -> None:
+    clock = Clock()
+    device = await ready(clock)
+    first = await fired(device, hold(2.0))
+    assert (await device.status()).state == "running"
+    assert (await device.status()).amplitude == 0.0
+    clock.ns += 200_000_000
+    second = await fired(device, hold(2.0))
+    clock.ns += 100_000_000
+    await device.stop("ramp")
+    assert await reported(device) == [
+        Delivery(
+            token=token,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            amplitude=0.0,
+            n_pulses=0,
+            ended=True,
+            confirmed=True,
+        )
+        for token, start_ns, end_ns in (
+            (first, 5_000_000_000, 5_200_000_000),
+            (second, 5_200_000_000, 5_300_000_000),
+        )
+    ]
+
+
+async def test_trains_do_not_overlap() -> None:
+    device = await ready(Clock())
+    await fired(device, pulses())
+    for other in (pulses(), hold()):
+        token, _ = await device.prepare(other)
+        with pytest.raises(DeviceRefused, match="busy"):
+            await device.fire(token, 0)
+    await device.close()
+
+
+async def test_a_train_ends_by_itself() -> None:
+    device = await ready()
+    began = time.monotonic_ns()
+    await fired(device, pulses(n_pulses=1, rate_hz=50.0))  # 20 ms
+    async with asyncio.timeout(1):
+        delivery = await anext(aiter(device.deliveries()))
+    assert delivery.end_ns - delivery.start_ns == 20_000_000
+    assert time.monotonic_ns() - began >= 20_000_000
+    assert (await device.status()).state == "armed"
+    await device.close()
+
+
+async def test_onsets_past_and_far_are_refused() -> None:
+    clock = Clock()
+    device = await ready(clock)
+    token, _ = await device.prepare(hold())
+    with pytest.raises(LateOnset):
+        await device.fire(token, clock.ns - 1)
+    with pytest.raises(DeviceRefused):
+        await device.fire(token, clock.ns + 1_000_000_001)
+    assert await device.fire(token, clock.ns + 1_000) == clock.ns + 1_000
+    with pytest.raises(WrongState):
+        await device.fire(token, 0)
+    await device.close()
