@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.runfolder import new_run_folder
+from controller.runfolder import RunFolderError, new_run_folder, write_new
 from controller.session import Session, SessionErrors, load_session
-from controller.supervisor import REFUSED, USAGE, Plan, supervise
+from controller.supervisor import USAGE, Plan, supervise
 from safety.acting import ActsLine, NoAnswer
 from safety.limit_values import Limits
 from safety.limits import LimitsErrors, load
@@ -84,12 +84,10 @@ def run_session(files: Files, signer: Signer, out: Path, *, shadow: bool) -> End
     """Run a session to its end in a new run folder. Raises NotStarted when not even that could be made."""
     try:
         run_dir = new_run_folder(out)
-        (run_dir / "session.toml").write_text(files.session.resolved_toml, encoding="utf-8")
-        (run_dir / "limits.toml").write_bytes(files.limits_path.read_bytes())
-    except OSError as error:
-        raise NotStarted(
-            (f"{error.filename}: {error.strerror}; give --out a folder that can be written",), REFUSED
-        ) from error
+        write_new(run_dir / "session.toml", files.session.resolved_toml.encode())
+        write_new(run_dir / "limits.toml", files.limits_path.read_bytes())
+    except RunFolderError as error:
+        raise NotStarted((str(error),), error.exit_status) from error
     plan = Plan(
         session=run_dir / "session.toml",
         limits=files.limits_path,

@@ -76,7 +76,8 @@ def finish(ended: Ended, device_record: Path | None) -> int:
 
     from controller.manifest import write_manifest
     from controller.report import write_report
-    from controller.summary import print_summary, summarise, write_summary
+    from controller.summary import summarise, write_summary
+    from controller.summary_screen import print_summary
 
     if ended.status == 3:
         return ended.status
@@ -84,8 +85,7 @@ def finish(ended: Ended, device_record: Path | None) -> int:
     write_summary(ended.run_dir, summary)
     report = write_report(ended.run_dir, summary)
     write_manifest(ended.run_dir)
-    print_summary(summary, Console())
-    sys.stdout.write(f"\nreport      {report}\nrun folder  {ended.run_dir}\n")
+    print_summary(summary, Console(), report)
     return ended.status
 
 
