@@ -145,7 +145,9 @@ class Window:
         second = end // self.step
         if self._start > (second - self.n_seconds) * self.step:
             if self._start <= (second - SEGMENT_S) * self.step:
-                self._transform(second - SEGMENT_S)  # now, or the first Epoch would have them all to do
+                # Now, or the first Epoch would have all of it to do, and numpy's first use besides.
+                self._transform(second - SEGMENT_S)
+                self._assess(second)
             return None
         self.hops_skipped += skipped
         return self._epoch(end, second)

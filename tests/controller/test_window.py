@@ -66,6 +66,31 @@ def test_the_average_reference_is_scipys_of_the_referred_signal():
     assert spectrum.n_segments[4] == 0
 
 
+def test_a_channel_found_bad_later_leaves_the_reference_of_the_whole_window():
+    """Noisy from the middle of the window on: its earlier, clean-looking seconds are taken back as well."""
+    names = ["F3", "Fz", "F4", "C3", "Cz", "C4", "P3", "P4"]
+    data = noise(8, 250 * 14)
+    data[2, 250 * 8 :] *= 60.0
+    window = Window(8, 250.0, 6.0, 0.5, montage=Montage.build(MontageConfig(), names))
+    bads = {}
+    for epoch in feed(window, data):
+        bads[epoch.end] = epoch.quality.bads
+        spectrum = epoch.spectrum(6)
+    assert bads[250 * 8] == ()
+    assert bads[250 * 14] == ("F4",)
+    first = min(end for end, names in bads.items() if names)
+    assert first < 250 * 13  # so that it was referred with F4 once, and is now without
+    good = [0, 1, 3, 4, 5, 6, 7]
+    referred = data - data[good].mean(axis=0)
+    _, psd = welch(referred[:, 250 * 8 :], 250.0, "hann", nperseg=500, noverlap=250)
+    np.testing.assert_allclose(spectrum.psd[good], psd[good], rtol=1e-6, atol=1e-9)
+    window = Window(8, 250.0, 6.0, 0.5, montage=Montage.build(MontageConfig(), names))
+    for epoch in feed(window, data[:, :first]):
+        spectrum = epoch.spectrum(6)
+    _, psd = welch(referred[:, first - 1500 : first], 250.0, "hann", nperseg=500, noverlap=250)
+    np.testing.assert_allclose(spectrum.psd[good], psd[good], rtol=1e-6, atol=1e-9)
+
+
 def test_a_channel_that_recovers_comes_back_into_the_reference():
     data = noise(4, 250 * 20)
     data[1, : 250 * 8] = 0.0
@@ -257,15 +282,15 @@ def test_a_spectrum_already_given_is_taken_back_by_a_late_blanking():
 
 
 def test_nothing_is_fit_to_act_on_while_held():
-    window = Window(1, 100.0, 2.0, 0.1, quality=NO_LINE)
+    window = Window(1, 100.0, 2.0, 0.01, quality=NO_LINE)
     window.blank(T0_NS + 3_000_000_000, T0_NS + 3_001_000_000, hold_until_ns=T0_NS + 7_500_000_000)
     window.blank(0, 0, hold_until_ns=T0_NS + 1)  # an earlier end shortens nothing
     held = {
         e.end: "held after stimulation" in e.quality.reasons and not e.quality.ok
         for e in feed(window, noise(1, 900))
     }
-    assert held[750]
-    assert not held[760]
+    assert held[750]  # whose newest sample is of 7.49 s
+    assert not held[751]
 
 
 def test_blankings_are_bounded_and_never_forgotten():
