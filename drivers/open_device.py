@@ -212,6 +212,8 @@ class OpenDevice:
         _, stat = await self._stat(epoch)
         with self._named():
             machine.check_idle(stat)
+            # What our STOP cut short was of an earlier life, whose interlock counted it as delivered in full.
+            self._reports.waiting.clear()
             return machine.capabilities()
 
     async def _stat(self, epoch: int) -> tuple[DeviceStatus, codec.Stat]:

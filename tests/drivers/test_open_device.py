@@ -76,6 +76,19 @@ async def test_capabilities_are_as_read(peer: Peer) -> None:
     assert can.envelopes["amplitude_pct_mso"].high == 100.0
 
 
+async def test_what_an_earlier_life_left_running_is_cut_and_not_taken_for_ours(peer: Peer) -> None:
+    def stop(_: dict[str, str]) -> list[str | bytes]:
+        peer.say("!1 OUT token=4 from_us=1 to_us=2 a=100 n=0 end=1")
+        return ["OK state=idle"]
+
+    peer.script["STOP"] = stop
+    device = peer.device()
+    await device.open()
+    peer.say("!2 OUT token=5 from_us=3 to_us=4 a=100 n=0 end=1")
+    assert [each.token for each in await out(device, 1)] == [5]
+    await device.close()
+
+
 async def test_a_modality_that_we_do_not_know_is_left_alone(peer: Peer) -> None:
     peer.script["HELLO"] = lambda _: [HELLO.replace("mod=tacs,rtms", "mod=laser,rtms")]
     device = peer.device()
