@@ -77,9 +77,10 @@ def found(value: object) -> str:
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """A hint for a mistyped word: the one most like it, or all there are."""
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    folded = {each.casefold(): each for each in words}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     if close:
-        return f'did you mean "{close[0]}"?'
+        return f'did you mean "{folded[close[0]]}"?'
     return "expected one of: " + ", ".join(words) if words else "nothing is expected here"
 
 
