@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import os
 from collections.abc import Callable
 
 from drivers.open_device import OpenDevice
-from drivers.stimulation import Hold, MagneticPulse, Output, PulseTrain, Sine, Train
+from drivers.stimulation import Delivery, Hold, MagneticPulse, Output, PulseTrain, Sine, Train
 
 Fields = dict[str, str]
 # What to answer to a word: texts without mark, seq and check ("OK state=idle"); raw bytes go out as they are.
@@ -18,6 +19,8 @@ CAPS = {
     "rtms": "OK mod=rtms p=0:1000:10 r=100:100000:100 n=1:10000:1",
 }
 HELLO = "OK v=1 model=M serial=S7 fw=F mod=tacs,rtms out=F3,F4,Oz,coil link_ms=250 onset_us=500 stop_us=400"
+
+IDLE = "OK state=idle a=0 en=1 z_ohm=4800 fault=none t_us=5000000 bad=0"
 
 
 def line(text: str) -> bytes:
@@ -147,3 +150,23 @@ def pulses(amplitude_pct_mso: float = 60.0, *, n_pulses: int = 5, rate_hz: float
             pulse=MagneticPulse(amplitude_pct_mso=amplitude_pct_mso), rate_hz=rate_hz, n_pulses=n_pulses
         ),
     )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(2):
+        while not condition():  # noqa: ASYNC110  it waits for the peer's side of the wire
+            await asyncio.sleep(0.001)
+
+
+def descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+async def out(device: OpenDevice, n: int) -> list[Delivery]:
+    got: list[Delivery] = []
+    async with asyncio.timeout(2):
+        async for delivery in device.deliveries():
+            got.append(delivery)
+            if len(got) == n:
+                break
+    return got
