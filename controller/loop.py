@@ -11,10 +11,11 @@ from controller.biomarkers import Biomarker
 from controller.eeg import Block, Cycle
 from controller.policies import Policy
 from controller.pulse import Pulse
+from controller.quality import blanking
 from controller.source import Silence, Source
 from controller.taps import Event, Taps
 from controller.window import BlockRefused, Epoch, Window
-from drivers.stimulation import Train
+from drivers.stimulation import PulseTrain, Train
 from safety.client import InterlockClient, Verdict
 from safety.messages import Pending, Permit, Refusal, Request
 
@@ -79,10 +80,10 @@ class Loop:
         readings = {biomarker.name: biomarker.measure(epoch) for biomarker in parts.biomarkers}
         computed_ns = time.monotonic_ns()
         allowed = parts.interlock.allowed
-        train = parts.policy.decide(readings, allowed, computed_ns) if allowed is not None else None
         armed = parts.interlock.phase == "ARMED"
+        train = parts.policy.decide(readings, allowed, computed_ns) if armed and allowed is not None else None
         asked_ns = time.monotonic_ns()
-        request = self._request(train, block) if train is not None and armed else None
+        request = self._request(train, block) if train is not None else None
         verdict = await parts.interlock.submit(request) if request is not None else None
         self._index += 1
         cycle = Cycle(
@@ -112,13 +113,26 @@ class Loop:
             self.waiting[request.id] = replace(cycle, request=request, readings={})
         elif request is not None and not isinstance(verdict, Pending):
             cycle = replace(cycle, request=request, verdict=verdict)
+            self._expect(request, verdict)
         self._parts.taps.offer(cycle)
 
     def settle(self, verdict: Permit | Refusal) -> None:
         """A verdict that was pending has come."""
         cycle = self.waiting.pop(verdict.id, None)
         if cycle is not None:
+            self._expect(cycle.request, verdict)
             self._parts.taps.offer(replace(cycle, verdict=verdict, answered_ns=time.monotonic_ns()))
+
+    def _expect(self, request: Request | None, verdict: Verdict | None) -> None:
+        """Pulses that are permitted spoil the EEG before their delivery is reported: blank what is permitted."""
+        if (
+            request is None
+            or not isinstance(verdict, Permit)
+            or not isinstance(request.train.waveform, PulseTrain)
+        ):
+            return
+        blank = blanking(verdict.read_ns, verdict.lease_until_ns)
+        self._parts.window.blank(blank.from_ns, blank.to_ns, blank.hold_until_ns)
 
     def _note(self, kind: str, code: str, text: str) -> None:
         self._parts.taps.offer(Event(t_ns=time.monotonic_ns(), kind=kind, code=code, text=text))

@@ -73,7 +73,7 @@ class Running:
             case Trip():
                 self.tripped = message
             case DeliveryReport(delivery=delivery) if delivery.n_pulses:
-                blank = blanking(delivery)
+                blank = blanking(delivery.start_ns, delivery.end_ns)
                 self._measures.window.blank(blank.from_ns, blank.to_ns, blank.hold_until_ns)
         self._taps.offer(message)
 

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from controller.config import Config
 from controller.eeg import Quality, Samples
-from drivers.stimulation import Delivery
 
 __all__ = ["Assessment", "Blanking", "CleanChannels", "QualityConfig", "Seconds", "blanking"]
 
@@ -51,12 +50,10 @@ class Blanking:
     hold_until_ns: int
 
 
-def blanking(delivery: Delivery) -> Blanking:
-    """What a delivered train of TMS pulses spoils, from the first pulse to the last."""
+def blanking(start_ns: int, end_ns: int) -> Blanking:
+    """What a train of TMS pulses spoils, from the first pulse to the last."""
     return Blanking(
-        from_ns=delivery.start_ns - TMS_BEFORE_NS,
-        to_ns=delivery.end_ns + TMS_AFTER_NS,
-        hold_until_ns=delivery.end_ns + HOLD_NS,
+        from_ns=start_ns - TMS_BEFORE_NS, to_ns=end_ns + TMS_AFTER_NS, hold_until_ns=end_ns + HOLD_NS
     )
 
 

@@ -80,7 +80,9 @@ def read_files(session_path: Path, limits_path: Path) -> Files:
     return Files(session_path=session_path, session=session, limits_path=limits_path, limits=limits)
 
 
-def run_session(files: Files, signer: Signer, out: Path, *, shadow: bool) -> Ended:
+def run_session(
+    files: Files, signer: Signer, out: Path, *, shadow: bool = False, quiet: bool = False
+) -> Ended:
     """Run a session to its end in a new run folder. Raises NotStarted when not even that could be made."""
     try:
         run_dir = new_run_folder(out)
@@ -95,6 +97,7 @@ def run_session(files: Files, signer: Signer, out: Path, *, shadow: bool) -> End
         session_id=f"{run_dir.name}-{secrets.token_hex(4)}",
         session_digest=files.session.digest,
         shadow=shadow,
+        quiet=quiet,
         arm=_arm(signer, files.session.general.duration_s + ARM_SLACK_S),
         ask=_ask,
         say=_say,

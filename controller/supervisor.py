@@ -36,7 +36,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one session is started with. `arm` is the named person's act; `ask` reads the status; `say` is for people."""
+    """What one session is started with. `arm` is the named person's act; `ask` reads the status; `say` is for people;
+    `quiet` keeps the progress off the terminal."""
 
     session: Path
     limits: Path
@@ -44,6 +45,7 @@ class Plan:
     session_id: str
     session_digest: str
     shadow: bool
+    quiet: bool
     arm: Arm
     ask: Ask
     say: Say
@@ -113,6 +115,7 @@ def _start(plan: Plan, children: Children) -> Path:
             *common,
         ],
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if plan.quiet else None,
         env=os.environ | dict.fromkeys(THREADS, "1"),
         pass_fds=(theirs,),
     )

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,23 +41,16 @@ def run_demo(modality: str, duration_s: float, seed: int, out: Path) -> Ended:
     """Run one demonstration; raises NotStarted. The device's own record is copied into the run folder."""
     with tempfile.TemporaryDirectory(prefix="nociloop-demo-") as name:
         folder = Path(name)
-        _quiet_lsl(folder)
-        os.environ.setdefault("NOCILOOP_RUNTIME_DIR", str(_runtime(folder)))
+        private(folder)
         with world(folder, seed) as made:
-            files = _files(made, modality, duration_s, seed)
-            ended = run_session(*files, out, shadow=False)
+            files = demo_files(made, modality, duration_s, seed)
+            ended = run_session(*files, out)
         for record in ("device.jsonl", "relay.jsonl", "patient.jsonl"):
             shutil.copyfile(folder / record, ended.run_dir / record)
     return ended
 
 
-def _runtime(folder: Path) -> Path:
-    path = folder / "rigs"
-    path.mkdir(mode=0o700)
-    return path
-
-
-def _quiet_lsl(folder: Path) -> None:
+def private(folder: Path) -> None:
     """LSL on this machine alone, unless whoever runs us has decided otherwise."""
     if "LSLAPICFG" not in os.environ:
         path = folder / "lsl_api.cfg"
@@ -129,8 +122,10 @@ def _ready(child: subprocess.Popen[bytes], module: str) -> dict[str, object]:
     return said
 
 
-def _files(made: World, modality: str, duration_s: float, seed: int) -> tuple[Files, Signer]:
-    """Session, limits and a throw-away key, good for simulated endpoints only."""
+def demo_files(
+    made: World, modality: str, duration_s: float, seed: int, changes: Mapping[str, str] | None = None
+) -> tuple[Files, Signer]:
+    """Session, limits and a throw-away key, good for simulated endpoints only; `changes` replaces lines of either."""
     passphrase = secrets.token_urlsafe(24)
     person = make_person(PERSON, "operator", passphrase)
     salt = json.loads(person.rsplit("salt = ", 1)[1])
@@ -147,6 +142,9 @@ def _files(made: World, modality: str, duration_s: float, seed: int) -> tuple[Fi
     }
     for kind in ("session", "limits"):
         template = Template((FILES / f"{kind}-{modality}.toml").read_text(encoding="utf-8"))
-        (made.folder / f"{kind}.toml").write_text(template.substitute(values), encoding="utf-8")
+        text = template.substitute(values)
+        for line, other in (changes or {}).items():
+            text = text.replace(line, other)
+        (made.folder / f"{kind}.toml").write_text(text, encoding="utf-8")
     files = read_files(made.folder / "session.toml", made.folder / "limits.toml")
     return files, Signer(person=PERSON, key=derive_key(passphrase, salt), reason="demonstration")

@@ -179,7 +179,7 @@ def test_a_delivered_train_of_pulses_blanks_and_holds():
         ended=True,
         confirmed=True,
     )
-    blank = blanking(delivery)
+    blank = blanking(delivery.start_ns, delivery.end_ns)
     assert (blank.from_ns, blank.to_ns) == (8_000_000, 35_000_000)
     assert blank.hold_until_ns == 20_000_000 + HOLD_NS
 
