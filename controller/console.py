@@ -37,7 +37,7 @@ class Console:
         self._live = out.isatty() and os.environ.get("TERM", "") != "dumb"
         self._colour = self._live and not os.environ.get("NO_COLOR")
         self._drawn = False
-        self._begun_ns = self._now_ns = 0
+        self._begun_ns = self._now_ns = self._drawn_ns = 0
         self._next_ns = 0
         self._phase = "SAFE"
         self._trip = ""
@@ -78,7 +78,7 @@ class Console:
 
     def close(self) -> None:
         """The last state, left standing."""
-        if self._begun_ns:
+        if self._begun_ns and (self._live or self._now_ns != self._drawn_ns):
             self._draw()
         if self._drawn:
             self._write("\n")
@@ -129,6 +129,7 @@ class Console:
 
     def _draw(self) -> None:
         text = self._line()
+        self._drawn_ns = self._now_ns
         if not self._live:
             self._write(text[:LINE_CHARS_MAX] + "\n")
             return
@@ -152,8 +153,11 @@ class Console:
         return _plain("  ".join(parts))
 
     def _output(self) -> str:
+        """The newest slice. After a stop the device's last slices are not passed on: then it is the last word, not now."""
         over = self._ended_ns and self._now_ns - self._ended_ns > ZERO_NS
         text = f"{0.0 if over else self._level:.2f} {self._unit}"
+        if self._level and not over and self._phase != "ARMED":
+            text = f"last reported {text}"
         return f"{text}, {self._pulses} pulses" if self._modality == "rtms" else text
 
     def _elapsed_s(self) -> float:

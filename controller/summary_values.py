@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SCHEMA: Final = 1
+OTHERS: Final = "other reasons"
 AMPLITUDE_UNIT: Final[Mapping[str, str]] = {"tacs": "mA pp", "rtms": "% MSO"}
 AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {"tacs": "amplitude_ma_pp", "rtms": "amplitude_pct_mso"}
 EXIT_TEXT: Final[Mapping[int, str]] = {
