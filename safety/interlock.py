@@ -36,6 +36,7 @@ from safety.events import (
     StopPressed,
     Tick,
 )
+from safety.modalities import rows
 from safety.safing import Step, trip
 from safety.state import Effect, EndProcess, OpenRelay, PetRelay, Rules, State, ToDevice
 
@@ -49,10 +50,19 @@ def step(rules: Rules, state: State, event: Event, now: Now) -> Step:
     """What the interlock becomes and does when `event` happens at `now`. Never raises on any event."""
     late_ns = now.mono_ns - state.watch.tick_ns if state.watch.tick_ns else 0
     seen = msgspec.structs.replace(state, watch=watchdogs.observe(rules, state.watch, event, now))
-    decided = _decide(rules, seen, event, now, late_ns)
+    decided = _decide_late(rules, seen, event, now, late_ns)
     if is_entry(state, event, decided):
         return Step(msgspec.structs.replace(decided.state, entries=state.entries + 1), decided.effects)
     return decided
+
+
+def _decide_late(rules: Rules, state: State, event: Event, now: Now, late_ns: int) -> Step:
+    """Whatever comes first after the interlock itself was late finds it tripped: nothing overtakes the next tick."""
+    if state.phase != "ARMED" or late_ns <= watchdogs.LATE_NS or isinstance(event, StopPressed):
+        return _decide(rules, state, event, now)
+    late = trip(rules, state, trips.LATE, f"a tick came after {late_ns // 1_000_000} ms", now)
+    decided = _decide(rules, late.state, event, now)
+    return Step(decided.state, late.effects + decided.effects)
 
 
 def is_entry(before: State, event: Event, decided: Step) -> bool:
@@ -71,10 +81,10 @@ def _is_upkeep(effect: Effect) -> bool:
     return isinstance(effect, PetRelay) or (isinstance(effect, ToDevice) and isinstance(effect.message, Poll))
 
 
-def _decide(rules: Rules, state: State, event: Event, now: Now, late_ns: int) -> Step:
+def _decide(rules: Rules, state: State, event: Event, now: Now) -> Step:
     match event:
         case Tick():
-            return _tick(rules, state, now, late_ns)
+            return _tick(rules, state, now)
         case Beat():
             return Step(state)
         case Durable():
@@ -94,7 +104,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now, late_ns: int) ->
         case Joined():
             return arming.join(rules, state, event, now)
         case PauseAsked(pause=pause):
-            armed = state.phase == "ARMED"
+            armed = state.phase == "ARMED" or state.arming is not None
             return safing.stand_down(rules, state, "READY", pause.reason, now) if armed else Step(state)
         case EndAsked(end=end):
             return _end(rules, state, end.reason, now)
@@ -108,7 +118,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now, late_ns: int) ->
         case LedgerTrouble(kind=kind, text=text):
             return _ledger_trouble(rules, state, kind, text, now)
         case BadFrame(source=source, text=text):
-            return _bad_frame(rules, state, f"{source}: {text}", now)
+            return _bad_frame(rules, state, source, text, now)
         case _:
             assert_never(event)
 
@@ -116,7 +126,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now, late_ns: int) ->
 def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
     match message:
         case Status():
-            return _settled(rules, safing.stop_over(state), now) if safing.at_zero(state) else Step(state)
+            return _status(rules, state, message, now)
         case Prepared():
             return requests.prepared(rules, state, message, now)
         case Fired():
@@ -126,7 +136,7 @@ def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
         case Opened():
             return _opened(rules, state, message, now)
         case Done(call=call):
-            if state.arming is not None and state.arming.call == call:
+            if state.arming is not None:
                 return arming.device_armed(rules, state, call, now)
             return safing.stop_taken(state, call)
         case CallFailed():
@@ -135,26 +145,50 @@ def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
             return Step(state)
 
 
+def _status(rules: Rules, state: State, said: Status, now: Now) -> Step:
+    """Zero ends a stop; output while nothing is armed is nobody's; an impedance may make READY, or unmake it."""
+    if safing.at_zero(state):
+        return _settled(rules, safing.stop_over(state), now)
+    if state.phase == "ARMED" or state.stopping is not None or -said.call != state.watch.poll:
+        return Step(state)
+    if state.watch.host_amplitude != 0.0:
+        detail = f"{said.status.amplitude:g} while {state.phase}"
+        if state.phase == "TRIPPED":
+            return safing.stop_device(rules, state, "cut", now)
+        return trip(rules, state, trips.UNASKED, detail, now)
+    return arming.settle(rules, state, now)
+
+
 def _settled(rules: Rules, step_: Step, now: Now) -> Step:
     settled = arming.settle(rules, step_.state, now)
     return Step(settled.state, step_.effects + settled.effects)
 
 
 def _opened(rules: Rules, state: State, said: Opened, now: Now) -> Step:
+    if state.host != "opening":
+        text = "it opened a second time"
+        again = msgspec.structs.replace(state, host="failed", host_text=text)
+        return _unless_armed(rules, again, trips.DEVICE_FAILED, text, now)
     problem = arming.device_problem(rules, said)
     host = "failed" if problem else "open"
-    held = msgspec.structs.replace(state, host=host, host_text=problem, capabilities=said.capabilities)
+    held = msgspec.structs.replace(
+        state,
+        host=host,
+        host_text=problem,
+        capabilities=said.capabilities,
+        rows=rows(rules.limits, said.capabilities),
+    )
     return arming.settle(rules, held, now)
 
 
 def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step:
     detail = f"{said.code}: {said.text}"
+    if said.code == "superseded" and said.call < 0:
+        return Step(state)  # a poll that a stop overtook; the next one tells
     if state.stopping is not None and state.stopping.call == said.call:
-        return safing.stop_over(state)
+        return _stop_failed(rules, state, detail, now)
     if state.arming is not None and (state.arming.call == said.call or said.call <= 0):
-        failed = arming.arming_failed(state, "ILK-336", detail)
-        down = safing.stop_device(rules, failed.state, "cut", now)
-        return Step(down.state, failed.effects + down.effects)
+        return _and_cut(rules, arming.arming_failed(state, "ILK-336", detail), now)
     if state.phase == "ARMED":
         return requests.failed(rules, state, said, now)
     if state.host == "opening" or said.call <= 0:
@@ -163,12 +197,21 @@ def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step
     return Step(state)
 
 
+def _stop_failed(rules: Rules, state: State, text: str, now: Now) -> Step:
+    """The device did not say that it is at zero: the relay opens, and nobody arms this device again."""
+    over = safing.stop_over(state)
+    failed = msgspec.structs.replace(over.state, host="failed", host_text=text)
+    return _settled(rules, Step(failed, over.effects), now)
+
+
 def _relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
     noted = state if state.relay_closed == closed and state.relay else msgspec.structs.replace(
         state, relay=True, relay_closed=closed
     )  # fmt: skip
     if state.arming is not None:
-        return arming.relay_said(noted, closed, now)
+        tested = arming.relay_said(noted, closed, now)
+        opened = state.arming.step == "device" and tested.state.arming is None
+        return tested if not opened else _and_cut(rules, tested, now)
     if state.phase == "ARMED" and not closed:
         return trip(rules, noted, trips.RELAY_OPEN, "its feedback contact says open", now)
     return arming.settle(rules, noted, now) if not state.relay else Step(noted)
@@ -215,36 +258,33 @@ def _ledger_trouble(rules: Rules, state: State, kind: str, text: str, now: Now) 
     return trip(rules, state, row, text, now)
 
 
-def _bad_frame(rules: Rules, state: State, detail: str, now: Now) -> Step:
+def _bad_frame(rules: Rules, state: State, source: str, text: str, now: Now) -> Step:
+    detail = f"{source}: {text}"
+    if source == "host":
+        return _unless_armed(rules, state, trips.DEVICE_FAILED, detail, now)
+    if source != "controller":
+        return Step(state)  # a person, or a second controller: refused, recorded, and no fault of this one
     counted = msgspec.structs.replace(state, bad_frames=state.bad_frames + 1)
-    if detail.startswith("host"):
-        return _unless_armed(rules, counted, trips.DEVICE_FAILED, detail, now)
-    too_many = (
-        counted.bad_frames >= BAD_FRAMES_MAX and detail.startswith("controller") and state.phase == "ARMED"
-    )
+    too_many = counted.bad_frames >= BAD_FRAMES_MAX and state.phase == "ARMED"
     return trip(rules, counted, trips.FRAMES, detail, now) if too_many else Step(counted)
 
 
-def _tick(rules: Rules, state: State, now: Now, late_ns: int) -> Step:
+def _tick(rules: Rules, state: State, now: Now) -> Step:
     """What is due by the clock: watchdogs, deadlines, pets and polls, the end."""
     if state.phase == "ARMED":
-        found = _armed_trouble(rules, state, now, late_ns)
+        found = _armed_trouble(rules, state, now)
         if found is not None:
             return found
     if state.arming is not None and now.mono_ns > state.arming.deadline_ns:
         return _arming_overdue(rules, state, now)
     if state.stopping is not None and now.mono_ns > state.stopping.deadline_ns:
-        over = safing.stop_over(state)
-        text = "the stop was not confirmed"
-        return Step(msgspec.structs.replace(over.state, host="failed", host_text=text), over.effects)
+        return _stop_failed(rules, state, "the stop was not confirmed", now)
     if state.ending and state.stopping is None:
         return _ending(state, now)
     return _upkeep(state, now)
 
 
-def _armed_trouble(rules: Rules, state: State, now: Now, late_ns: int) -> Step | None:
-    if late_ns > watchdogs.LATE_NS:
-        return trip(rules, state, trips.LATE, f"a tick came after {late_ns / 1e6:.0f} ms", now)
+def _armed_trouble(rules: Rules, state: State, now: Now) -> Step | None:
     kind = watchdogs.overdue(rules, state, now) or watchdogs.device_trouble(state, now)
     if kind is not None:
         return trip(rules, state, kind, "", now)
@@ -255,7 +295,11 @@ def _arming_overdue(rules: Rules, state: State, now: Now) -> Step:
     arming_ = state.arming
     if arming_ is None or arming_.step != "device":
         return arming.arming_failed(state, "ILK-335", f"no answer at {arming_.step if arming_ else ''}")
-    failed = arming.arming_failed(state, "ILK-336", "no answer in time")
+    return _and_cut(rules, arming.arming_failed(state, "ILK-336", "no answer in time"), now)
+
+
+def _and_cut(rules: Rules, failed: Step, now: Now) -> Step:
+    """Whether a device that did not arm is armed is not known: it is told to stop."""
     down = safing.stop_device(rules, failed.state, "cut", now)
     return Step(down.state, failed.effects + down.effects)
 

@@ -20,7 +20,6 @@ from safety.modalities import (
     check_slew,
     is_down,
     ramp_down_ns,
-    rows,
 )
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Effect, Firing, Rules, Running, State, ToDevice
@@ -47,17 +46,17 @@ def present(state: State, now: Now) -> Running | None:
 
 def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False) -> Allowed:
     """What would be permitted, told beforehand so that a policy can stay inside."""
-    limits, caps, running = rules.limits, state.capabilities, present(state, now)
+    limits, running = rules.limits, present(state, now)
     level = 0.0 if running is None else amplitude(running.train)
     ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
     return Allowed(
-        rows=rows(limits, caps) if caps is not None and with_rows else (),
+        rows=state.rows if with_rows else (),
         used={b.name: doses.spent_of(state.dose.granted, b.name) for b in limits.budgets},
         budget={b.name: b.high for b in limits.budgets},
         not_before_ns=state.not_before_ns,
         busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
         amplitude_now=level,
-        amplitude_max=0.0 if caps is None else amplitude_ceiling(limits, caps, level, ramp_ms),
+        amplitude_max=amplitude_ceiling(limits.modality, state.rows, level, ramp_ms) if state.rows else 0.0,
     )
 
 
@@ -123,7 +122,7 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     after = state.entries + 1
     enough = doses.covers(granted.reserved, granted.granted)
     if not enough or doses.running_low(granted, request.train):
-        reserved = doses.reserve(rules.limits, granted, request.train, _highest(rules, state), after)
+        reserved = doses.reserve(rules.limits, granted, request.train, _highest(state), after)
         if isinstance(reserved, doses.Dose):
             granted = reserved
         elif not enough:
@@ -136,14 +135,9 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     return Step(taken, older + tell(taken, Pending(id=request.id)))
 
 
-def _highest(rules: Rules, state: State) -> float:
+def _highest(state: State) -> float:
     """The highest amplitude that the limits allow, whatever the slew: what a hold may grow to."""
-    if state.capabilities is None:
-        return 0.0
-    return max(
-        (r.high for r in rows(rules.limits, state.capabilities) if r.quantity.startswith("amplitude_")),
-        default=0.0,
-    )
+    return max((row.high for row in state.rows if row.quantity.startswith("amplitude_")), default=0.0)
 
 
 def _over(exceeded: tuple[tuple[Budget, float], ...]) -> tuple[Reason, ...]:

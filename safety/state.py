@@ -13,7 +13,7 @@ from drivers.link import ToHost
 from drivers.stimulation import Train, Value
 from safety.dose import Dose
 from safety.limit_values import Limits
-from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request
+from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
 from safety.trips import How
 
 
@@ -125,6 +125,7 @@ class State(Value, frozen=True):
     host: Literal["opening", "open", "failed", "gone"] = "opening"
     host_text: str = ""
     capabilities: Capabilities | None = None
+    rows: tuple[Row, ...] = ()
     relay: bool = False
     relay_closed: bool = False
     arming: Arming | None = None

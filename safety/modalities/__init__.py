@@ -122,18 +122,20 @@ def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
             assert_never(limits.modality)
 
 
-def amplitude_ceiling(limits: Limits, caps: Capabilities, amplitude_now: float, ramp_up_ms: int) -> float:
+def amplitude_ceiling(
+    modality: Modality, effective: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int
+) -> float:
     """The highest amplitude that would pass now, slew included, in the train's unit; check() decides.
 
-    `ramp_up_ms` is that of the hold that runs, 0 where none does.
+    `effective` is what `rows` gave; `ramp_up_ms` is that of the hold that runs, 0 where none does.
     """
-    match limits.modality:
+    match modality:
         case "tacs":
-            return tacs.amplitude_ceiling(rows(limits, caps), amplitude_now, ramp_up_ms)
+            return tacs.amplitude_ceiling(effective, amplitude_now, ramp_up_ms)
         case "rtms":
-            return rtms.amplitude_ceiling(rows(limits, caps))
+            return rtms.amplitude_ceiling(effective)
         case _:
-            assert_never(limits.modality)
+            assert_never(modality)
 
 
 def is_down(present: Train | None, asked: Train) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import isfinite
 from sys import float_info
 from typing import TypeGuard
@@ -41,8 +42,9 @@ def is_number(value: object, *, integer: bool) -> TypeGuard[int | float]:
     return type(value) is float and isfinite(value) and not integer
 
 
+@lru_cache(maxsize=4096)
 def exact(value: float) -> Fraction:
-    """The rational that the shortest decimal of a finite number says."""
+    """The rational that the shortest decimal of a finite number says; remembered, for limits are asked again."""
     return Fraction(Decimal(repr(value)))
 
 

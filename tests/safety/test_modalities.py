@@ -163,7 +163,7 @@ def test_the_valid_train_passes_and_a_limit_of_zero_holds(modality: Modality):
     assert check(with_quantity(modality, name, 0.0), none, caps, FACTS) == ()
     assert check(with_quantity(modality, name, -0.0), none, caps, FACTS) == ()
     assert next(r for r in rows(none, caps) if r.quantity == name).high == 0.0
-    assert amplitude_ceiling(none, caps, 0.0, 100) == 0.0
+    assert amplitude_ceiling(none.modality, rows(none, caps), 0.0, 100) == 0.0
 
 
 # Numbers that are none
@@ -449,7 +449,7 @@ def test_an_unknown_modality_or_waveform_is_a_broken_invariant():
         lambda: stop_how("tus"),
         lambda: check_facts(odd_limits, FACTS),
         lambda: rows(odd_limits, caps),
-        lambda: amplitude_ceiling(odd_limits, caps, 0.0, 0),
+        lambda: amplitude_ceiling(odd_limits.modality, rows(odd_limits, caps), 0.0, 0),
         lambda: ramp_down_max_ns(odd_limits),
         lambda: check(odd_train, limits_of("tacs"), caps, FACTS),
         lambda: check_slew(odd_train, 0.0, limits_of("tacs")),

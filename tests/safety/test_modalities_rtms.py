@@ -182,7 +182,7 @@ def test_the_longest_lease_is_ten_seconds():
 def test_the_threshold_lowers_the_amplitude_that_is_shown():
     effective = {r.quantity: r for r in rows(limits_of("rtms"), CAPS)}
     assert effective["amplitude_pct_mso"].high == 60.0 and effective["amplitude_pct_mso"].set_by == "tissue"
-    assert amplitude_ceiling(limits_of("rtms"), CAPS, 0.0, 0) == 60.0
+    assert amplitude_ceiling("rtms", rows(limits_of("rtms"), CAPS), 0.0, 0) == 60.0
     high = load(to_toml(_with_threshold(90.0)))
     effective = {r.quantity: r for r in rows(high, CAPS)}
     assert effective["amplitude_pct_mso"].high == 80.0 and effective["amplitude_pct_mso"].set_by == "protocol"

@@ -18,6 +18,7 @@ from safety.modalities import (
     check_facts,
     check_slew,
     exposure,
+    rows,
     tacs,
 )
 from tests.safety.strategies import FACTS, PAIR, caps_of, document, hold, limits_of, quantity_of, row, to_toml
@@ -269,13 +270,15 @@ def test_the_ceiling_is_what_slew_and_limits_let_through():
     limits = limits_of("tacs")
     for now in (0.0, 0.3, 1.0, 1.9, 2.0, 5.0):
         for ramp_ms in (50, 333, 1000, 5000):
-            ceiling = amplitude_ceiling(limits, CAPS, now, ramp_ms)
+            ceiling = amplitude_ceiling(limits.modality, rows(limits, CAPS), now, ramp_ms)
             assert slew(hold(ceiling, ramp_up_ms=ramp_ms), now) == ()
             assert ceiling <= 2.0
             if ceiling < 2.0:
                 assert slew(hold(ceiling + 1e-5, ramp_up_ms=ramp_ms), now)
-    assert amplitude_ceiling(limits, CAPS, 0.0, 0) == 0.4  # the ramp as long as the lease of 400 ms
-    assert amplitude_ceiling(limits, CAPS, math.nan, 1000) == 1.0
+    assert (
+        amplitude_ceiling(limits.modality, rows(limits, CAPS), 0.0, 0) == 0.4
+    )  # the ramp as long as the lease of 400 ms
+    assert amplitude_ceiling(limits.modality, rows(limits, CAPS), math.nan, 1000) == 1.0
 
 
 # Exposure
