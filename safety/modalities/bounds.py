@@ -110,6 +110,8 @@ def check_value(declared: Declared, value: object, limits: Limits, caps: Capabil
     """Every layer that refuses an asked value, the device and its step among them."""
     if not is_number(value, integer=declared.integer):
         return [not_a_number(declared, value)]
+    if passes(declared, value, limits, caps):
+        return []
     number = exact(value)
     reasons = check_exact(declared, number, limits)
     bound = device_bound(declared, caps)
@@ -130,6 +132,31 @@ def check_value(declared: Declared, value: object, limits: Limits, caps: Capabil
             )
         )
     return reasons
+
+
+def passes(declared: Declared, value: float, limits: Limits, caps: Capabilities) -> bool:
+    """Whether an asked number is positively inside every layer and on the step: the usual case, in few words.
+
+    Floats compare as the decimals that mean them do: two that differ have decimals in the same order. What does not
+    pass here is judged by `check_value` in rationals, which names every layer that refuses.
+    """
+    envelope = caps.envelopes.get(declared.name)
+    if envelope is None or not _usable(envelope):
+        return False
+    known = False
+    for row in limits.rows:
+        if row.quantity == declared.name:
+            if not row.low <= value <= row.high:
+                return False
+            known = known or row.layer == "protocol"
+    inside = declared.low <= value <= declared.high and envelope.low <= value <= envelope.high
+    return known and inside and (envelope.step <= 0 or is_multiple(value, envelope.step))
+
+
+@lru_cache(maxsize=4096)
+def is_multiple(value: float, step: float) -> bool:
+    """`on_step` for two numbers, remembered: a policy asks for the same few amplitudes again and again."""
+    return on_step(exact(value), exact(step))
 
 
 def check_exact(
