@@ -174,6 +174,8 @@ def relay_said(state: State, closed: bool, now: Now) -> Step:
     arming = state.arming
     if arming is None or closed != arming.step.startswith("close"):
         return Step(state)
+    if arming.step == "device":
+        return arming_failed(state, "ILK-335", "it opened while the device armed")
     if arming.step == "close_2":
         return _arm_device(state, now)
     following = {"open_1": "close_1", "close_1": "open_2", "open_2": "close_2"}[arming.step]
@@ -197,7 +199,7 @@ def _arm_device(state: State, now: Now) -> Step:
 def device_armed(rules: Rules, state: State, call: int, now: Now) -> Step:
     """The device confirmed that it is armed at zero: ARMED."""
     arming = state.arming
-    if arming is None or arming.call != call:
+    if arming is None or arming.step != "device" or arming.call != call:
         return Step(state)
     armed = msgspec.structs.replace(
         state,

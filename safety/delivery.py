@@ -18,6 +18,9 @@ from safety.watchdogs import forget_status
 # The device's clock is mapped onto the host's through round trips of a serial line; its reports come in slices.
 TIME_SLACK_NS = 60_000_000
 END_SLACK_NS = 250_000_000
+TIME_MAX_NS = 2**62
+AMPLITUDE_MAX = 1e6  # of any unit; what lies beyond is no number of a device
+PULSES_MAX = 1_000_000
 LAPSE_SPAN_NS = 60_000_000_000  # three lapses in 60 s trip (design section 4)
 
 
@@ -28,6 +31,8 @@ def delivered(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:
         if state.phase == "ARMED":
             return trip(rules, state, trips.UNASKED, f"token {delivery.token}", now)
         return Step(state)  # the last slices of what a stop ended
+    if not _possible(delivery):
+        return trip(rules, state, trips.OVER_DELIVERY, "numbers that cannot be", now)
     excess = _excess(running, delivery)
     counted = _count(state, running, delivery)
     after = _note(rules, counted, running, delivery)
@@ -41,6 +46,15 @@ def delivered(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:
     return told
 
 
+def _possible(delivery: Delivery) -> bool:
+    return (
+        abs(delivery.start_ns) <= TIME_MAX_NS
+        and abs(delivery.end_ns) <= TIME_MAX_NS
+        and abs(delivery.amplitude) <= AMPLITUDE_MAX
+        and abs(delivery.n_pulses) <= PULSES_MAX
+    )
+
+
 def _permitted(state: State, token: int) -> Running | None:
     for running in (state.running, state.before):
         if running is not None and running.token == token:
@@ -52,7 +66,7 @@ def _permitted(state: State, token: int) -> Running | None:
         far_ns = firing.since_ns + 3_600_000_000_000
         return Running(
             id=firing.request.id, token=token, train=train, onset_ns=firing.since_ns, until_ns=far_ns,
-            zero_ns=far_ns, ceiling=level, settled_ns=far_ns,
+            zero_ns=far_ns, ceiling=level, settled_ns=far_ns, pulses=firing.pulses,
         )  # fmt: skip
     return None
 
@@ -65,6 +79,8 @@ def _excess(running: Running, delivery: Delivery) -> str:
         return f"amplitude {delivery.amplitude:g}, permitted {high:g}"
     if not delivery.start_ns <= delivery.end_ns:
         return "a slice that ends before it starts"
+    if delivery.start_ns < running.onset_ns - TIME_SLACK_NS:
+        return f"{(running.onset_ns - delivery.start_ns) // 1_000_000} ms before its onset"
     if isinstance(running.train.waveform, PulseTrain):
         total = running.pulses + delivery.n_pulses
         if not delivery.n_pulses >= 0 or total > running.train.waveform.n_pulses:
@@ -72,7 +88,7 @@ def _excess(running: Running, delivery: Delivery) -> str:
     elif delivery.n_pulses:
         return f"{delivery.n_pulses} pulses of a hold"
     if delivery.amplitude > 0.0 and delivery.end_ns > running.zero_ns + TIME_SLACK_NS:
-        return f"{(delivery.end_ns - running.zero_ns) / 1e6:.0f} ms longer than permitted"
+        return f"{(delivery.end_ns - running.zero_ns) // 1_000_000} ms longer than permitted"
     return ""
 
 
@@ -92,6 +108,10 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
     )
     if state.before is not None and state.before.token == delivery.token:
         return msgspec.structs.replace(state, before=noted)
+    if state.firing is not None and state.firing.token == delivery.token:
+        ended_ns = delivery.end_ns if delivery.ended else state.firing.ended_ns
+        firing = msgspec.structs.replace(state.firing, pulses=noted.pulses, ended_ns=ended_ns)
+        return msgspec.structs.replace(state, firing=firing)
     if state.running is None or state.running.token != delivery.token:
         return state
     not_before_ns = state.not_before_ns

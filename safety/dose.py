@@ -70,16 +70,27 @@ def spent_of(spent: Exposure, name: BudgetName) -> float:
             assert_never(name)
 
 
-def grant(dose: Dose, train: Train, now_ns: int) -> Dose:
-    """The dose after a permit of `train` from `now_ns`: the union of a hold's time at the greatest amplitude."""
+def grant(dose: Dose, train: Train, start_ns: int, wait_ns: int) -> Dose:
+    """The dose after a permit of `train` from `start_ns`: the union of a hold's time at the greatest amplitude.
+
+    `wait_ns` is how much later it may start. A hold that takes over counts to the latest end that this leaves: the
+    one before it may have started at once. One that stands alone lasts as long whenever it starts.
+    """
     level = amplitude(train)
     if not isinstance(train.waveform, Hold):
         return _granted(
             dose, exposure(train, duration_ns(train), level), dose.covered_ns, dose.covered_amplitude
         )
-    zero_ns = now_ns + duration_ns(train) + train.waveform.ramp_down_ms * 1_000_000
-    overlap_ns = max(0, min(dose.covered_ns, zero_ns) - now_ns)
-    extra = exposure(train, max(0, zero_ns - max(dose.covered_ns, now_ns)), level)
+    zero_ns = start_ns + duration_ns(train) + train.waveform.ramp_down_ms * 1_000_000
+    zero_ns += wait_ns if start_ns < dose.covered_ns else 0
+    overlap_ns = max(0, min(dose.covered_ns, zero_ns) - start_ns)
+    # A step down begins where the hold before it was: until it is there, it counts as that.
+    falling = start_ns < dose.covered_ns + wait_ns and dose.covered_amplitude > level
+    extra = exposure(
+        train,
+        max(0, zero_ns - max(dose.covered_ns, start_ns)),
+        dose.covered_amplitude if falling else level,
+    )
     if level > dose.covered_amplitude and overlap_ns > 0:
         raised = exposure(train, overlap_ns, level - dose.covered_amplitude)
         extra = plus(extra, Exposure(on_time_s=0.0, charge_c=raised.charge_c, n_pulses=0))

@@ -1,4 +1,4 @@
-"""What one ledger entry holds, and how an effect is written in it. Pure; shared by the writer and the verifier's re-execution."""
+"""What one ledger entry holds, and how an effect is written in it. Pure; the writer and the verifier share it."""
 
 from __future__ import annotations
 
@@ -72,13 +72,15 @@ class Entry(Value, frozen=True):
 
 
 class Close(Value, frozen=True):
-    """The last line of a ledger that was ended in order."""
+    """The last line of a ledger that was ended in order. No later line holds its hash: `seal`, always the last field,
+    is the SHA-256 of the line with an empty seal."""
 
     prev: str
     seq: int
     kind: str
     now: Now
     status: int
+    seal: str = ""
 
 
 _json = msgspec.json.Encoder()

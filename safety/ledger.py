@@ -23,7 +23,7 @@ from safety.events import LedgerTrouble
 QUEUE_MAX = 4096
 WATCH_EVERY_S = 1.0
 DISK_FREE_MIN = 50_000_000  # bytes; a session of hours writes a few megabytes
-_PREV = b'{"prev":""'
+_PREV, _SEAL = b'{"prev":""', b'"seal":""}'
 
 Line = Genesis | Entry | Close
 
@@ -50,6 +50,7 @@ class Ledger:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
         _sync_directory(path.parent)
+        self._full = False
         self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._news: deque[int | LedgerTrouble] = deque(maxlen=QUEUE_MAX)
         self.news_fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -66,8 +67,10 @@ class Ledger:
         self._thread.start()
 
     def append(self, line: Line) -> None:
-        """Queue a line whose `prev` is empty; raises LedgerFull when the disk is too far behind."""
-        if self._appended - self._durable >= QUEUE_MAX:
+        """Queue a line whose `prev` is empty; raises LedgerFull when the disk is too far behind, and from then on:
+        a ledger with a gap would prove less than one that ends."""
+        self._full = self._full or self._appended - self._durable >= QUEUE_MAX
+        if self._full:
             raise LedgerFull(f"{QUEUE_MAX} entries wait for the disk")
         self._appended += 1
         self._queue.put((line.seq, self._encoder.encode(line)))
@@ -103,12 +106,14 @@ class Ledger:
     def _run(self) -> None:
         next_watch_s = 0.0
         while True:
-            wait_s = max(0.0, next_watch_s - time.monotonic())
-            try:
-                first = self._queue.get(timeout=wait_s) if wait_s else self._queue.get_nowait()
-            except queue.Empty:
+            wait_s = next_watch_s - time.monotonic()
+            if wait_s <= 0.0:
                 self._look()
                 next_watch_s = time.monotonic() + WATCH_EVERY_S
+                continue
+            try:
+                first = self._queue.get(timeout=wait_s)
+            except queue.Empty:
                 continue
             if not self._write(first) or first is None:
                 return
@@ -120,6 +125,8 @@ class Ledger:
         while item is not None and more:
             last, body = item
             line = b'{"prev":"' + self.head.encode() + b'"' + body[len(_PREV) :]
+            if line.endswith(_SEAL):
+                line = sealed(line)
             self.head = hashlib.sha256(line).hexdigest()
             batch += line + b"\n"
             try:
@@ -164,6 +171,11 @@ class Ledger:
             self._say(
                 LedgerTrouble(kind="limits_changed", text=f"{self._watched.path.name}: digest {digest[:12]}")
             )
+
+
+def sealed(line: bytes) -> bytes:
+    """The last line with its own hash in it."""
+    return line.removesuffix(_SEAL) + b'"seal":"' + hashlib.sha256(line).hexdigest().encode() + b'"}'
 
 
 def _sync_directory(path: Path) -> None:

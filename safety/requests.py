@@ -18,6 +18,7 @@ from safety.modalities import (
     amplitude_ceiling,
     check,
     check_slew,
+    interval_after_ns,
     is_down,
     ramp_down_ns,
 )
@@ -30,6 +31,7 @@ ONSET_AHEAD_NS = 1_000_000_000
 DURABLE_NS = 250_000_000
 READY_NS = 2_000_000_000  # own choice: a prepared train that is not fired in two seconds is forgotten
 ONSET_SLACK_NS = 50_000_000
+TAKEOVER_NS = 50_000_000  # own choice: a hold whose lease ends sooner may be over before the next one starts
 SETTLE_SLACK_NS = 50_000_000
 
 
@@ -56,7 +58,11 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         not_before_ns=state.not_before_ns,
         busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
         amplitude_now=level,
-        amplitude_max=amplitude_ceiling(limits.modality, state.rows, level, ramp_ms) if state.rows else 0.0,
+        amplitude_max=amplitude_ceiling(
+            limits.modality, state.rows, least_output(running, now.mono_ns), ramp_ms
+        )
+        if state.rows
+        else 0.0,
     )
 
 
@@ -69,21 +75,46 @@ def judge(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reaso
         reasons.append(_reason("ILK-312"))
     if not isfinite(request.response):
         reasons.append(_reason("ILK-313"))
-    if request.onset_at_ns > 0 and not 0 <= request.onset_at_ns - now.mono_ns <= ONSET_AHEAD_NS:
-        reasons.append(_reason("ILK-310"))
-    if request.onset_at_ns < -1:
+    if not _onset_fits(state, request, now):
         reasons.append(_reason("ILK-310"))
     reasons += check(request.train, rules.limits, state.capabilities, facts_now(rules, state))
-    running = present(state, now)
-    down = is_down(running.train if running else None, request.train)
-    if not down:
-        reasons += _judge_up(rules, state, request, running, now)
+    if not _steps_down(state, request, now):
+        reasons += _judge_up(rules, state, request, now)
     return tuple(reasons)
 
 
-def _judge_up(
-    rules: Rules, state: State, request: Request, running: Running | None, now: Now
-) -> list[Reason]:
+def _onset_fits(state: State, request: Request, now: Now) -> bool:
+    """At once, held for a FireRequest, or just ahead; what takes over from a hold does so at once."""
+    if state.running is not None and isinstance(request.train.waveform, Hold):
+        return request.onset_at_ns == 0
+    ahead_ns = request.onset_at_ns - now.mono_ns
+    return -1 <= request.onset_at_ns <= 0 or 0 <= ahead_ns <= ONSET_AHEAD_NS
+
+
+def _steps_down(state: State, request: Request, now: Now) -> bool:
+    """A hold that is less than the one that runs. A pulse train never takes over from another."""
+    running = carried(state, now.mono_ns)
+    return running is not None and request.onset_at_ns == 0 and is_down(running.train, request.train)
+
+
+def carried(state: State, at_ns: int) -> Running | None:
+    """The hold that one which starts at `at_ns` surely takes over from."""
+    running = state.running
+    if running is None or running.ended or not isinstance(running.train.waveform, Hold):
+        return None
+    return running if at_ns + TAKEOVER_NS <= running.until_ns else None
+
+
+def least_output(running: Running | None, at_ns: int) -> float:
+    """The least that comes out at an instant of a hold's lease: from there the next one rises."""
+    if running is None or not isinstance(running.train.waveform, Hold):
+        return 0.0
+    target, ramp_ns = amplitude(running.train), running.train.waveform.ramp_up_ms * 1_000_000
+    share = min(1.0, max(0, at_ns - running.onset_ns) / ramp_ns) if ramp_ns > 0 else 1.0
+    return min(target, running.least + max(0.0, target - running.least) * share)
+
+
+def _judge_up(rules: Rules, state: State, request: Request, now: Now) -> list[Reason]:
     """What a rise, a renewal or a new train needs beyond the limits."""
     reasons: list[Reason] = []
     trouble = evidence_trouble(rules, state, request.evidence, now)
@@ -91,13 +122,19 @@ def _judge_up(
         reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
     if state.asked is not None or state.firing is not None:
         reasons.append(_reason("ILK-302"))
+    return reasons + _judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns))
+
+
+def _judge_start(rules: Rules, state: State, train: Train, start_ns: int) -> list[Reason]:
+    """What speaks against this start; asked again at the instant of firing, when a lease may have run out."""
+    reasons: list[Reason] = []
+    running = state.running
     if running is not None and isinstance(running.train.waveform, PulseTrain):
-        reasons.append(_reason("ILK-303"))
-    if now.mono_ns < state.not_before_ns:
-        reasons.append(_reason("ILK-305" if isinstance(request.train.waveform, Hold) else "ILK-304"))
-    return reasons + list(
-        check_slew(request.train, 0.0 if running is None else amplitude(running.train), rules.limits)
-    )
+        reasons.append(_reason("ILK-303"))  # over is what the device has told the end of
+    elif start_ns < state.not_before_ns or (running is not None and start_ns > running.until_ns):
+        reasons.append(_reason("ILK-305" if isinstance(train.waveform, Hold) else "ILK-304"))
+    level = least_output(carried(state, start_ns), start_ns)
+    return reasons + list(check_slew(train, level, rules.limits))
 
 
 def _reason(code: str) -> Reason:
@@ -118,7 +155,8 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     if reasons:
         return Step(state, refuse(rules, state, request.id, reasons, now))
     settled = doses.settle(state.dose, state.watch.durable)
-    granted = doses.grant(settled, request.train, now.mono_ns)
+    start_ns = max(request.onset_at_ns, now.mono_ns)
+    granted = doses.grant(settled, request.train, start_ns, _wait_ns(rules, request))
     after = state.entries + 1
     enough = doses.covers(granted.reserved, granted.granted)
     if not enough or doses.running_low(granted, request.train):
@@ -133,6 +171,12 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     if enough:
         return _prepare(rules, taken, asked, now, older)
     return Step(taken, older + tell(taken, Pending(id=request.id)))
+
+
+def _wait_ns(rules: Rules, request: Request) -> int:
+    """How long after its request, at most, a train starts: any later and it is refused, or trips."""
+    held_ns = READY_NS + ONSET_AHEAD_NS if request.onset_at_ns == -1 else 0
+    return DURABLE_NS + 2 * rules.limits.watch.host_ms * 1_000_000 + 2 * ONSET_SLACK_NS + held_ns
 
 
 def _highest(state: State) -> float:
@@ -200,9 +244,14 @@ def prepared(rules: Rules, state: State, said: Prepared, now: Now) -> Step:
         return trip(rules, state, trips.READ_BACK, difference, now)
     ready = msgspec.structs.replace(asked, stage="ready", since_ns=now.mono_ns, token=said.token)
     held = msgspec.structs.replace(state, asked=ready)
-    return (
-        Step(held) if asked.request.onset_at_ns == -1 else _fire(held, ready, asked.request.onset_at_ns, now)
-    )
+    onset_at_ns = asked.request.onset_at_ns
+    if onset_at_ns == -1:
+        return Step(held)
+    reasons = _judge_start(rules, state, asked.request.train, max(onset_at_ns, now.mono_ns))
+    if reasons:
+        dropped = msgspec.structs.replace(state, asked=None)
+        return Step(dropped, refuse(rules, dropped, asked.request.id, tuple(reasons), now))
+    return _fire(held, ready, onset_at_ns, now)
 
 
 def _difference(permitted: Train, read_back: Train) -> str:
@@ -215,7 +264,7 @@ def _difference(permitted: Train, read_back: Train) -> str:
     ours, theirs = quantities(permitted), quantities(read_back)
     for name, value in ours.items():
         if not abs(theirs[name] - value) <= 1e-9 * max(1.0, abs(value)):
-            return f"{name} {theirs[name]:g}, permitted {value:g}"
+            return f"{name} {theirs[name]}, permitted {value}"
     return ""
 
 
@@ -252,6 +301,8 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
     trouble = evidence_trouble(rules, state, request.evidence, now)
     if trouble is not None:
         reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
+    if asked is not None and not reasons:
+        reasons += _judge_start(rules, state, asked.request.train, max(request.onset_at_ns, now.mono_ns))
     if reasons or asked is None:
         return Step(state, refuse(rules, state, request.id, tuple(reasons), now))
     step = _fire(state, asked, request.onset_at_ns, now)
@@ -270,14 +321,17 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
 def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
     """The device started it: a lease runs. A hold takes over from the one before."""
     firing = state.firing
+    if state.stopping is not None:
+        return Step(state)  # the stop overtook the answer, and ends what it tells of
     if firing is None or firing.call != said.call:
         return trip(rules, state, trips.UNASKED, f"token {said.token}", now)
     expected_ns = max(firing.onset_at_ns, firing.since_ns)
     if said.token != firing.token or not -ONSET_SLACK_NS <= said.onset_ns - expected_ns <= 2 * ONSET_SLACK_NS:
-        return trip(
-            rules, state, trips.READ_BACK, f"onset off by {(said.onset_ns - expected_ns) / 1e6:.1f} ms", now
-        )
+        off_us = (said.onset_ns - expected_ns) // 1000
+        return trip(rules, state, trips.READ_BACK, f"token {said.token}, onset off by {off_us} us", now)
     train, old = firing.request.train, _taken_over(state, said.onset_ns)
+    lasted = old is not None and said.onset_ns <= old.until_ns
+    least = least_output(old, said.onset_ns) if lasted else 0.0
     until_ns = said.onset_ns + duration_ns(train)
     above = max(amplitude(train), 0.0 if old is None else old.ceiling)
     running = Running(
@@ -289,8 +343,22 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
         zero_ns=until_ns + ramp_down_ns(train),
         ceiling=above,
         settled_ns=said.onset_ns + ramp_down_ns(train) + SETTLE_SLACK_NS,
+        least=least,
+        pulses=firing.pulses,
+        ended=firing.ended_ns != 0,
     )
-    return Step(msgspec.structs.replace(state, firing=None, running=running, before=old or state.before))
+    if running.ended:
+        rest_ns = firing.ended_ns + interval_after_ns(train, rules.limits)
+        over = msgspec.structs.replace(
+            state, firing=None, running=None, before=running, not_before_ns=max(state.not_before_ns, rest_ns)
+        )
+        return Step(over)
+    started = msgspec.structs.replace(state, firing=None, running=running, before=old or state.before)
+    if not lasted and check_slew(train, least, rules.limits):
+        return trip(
+            rules, started, trips.LATE, "a hold began after the one that it was to take over from", now
+        )
+    return Step(started)
 
 
 def _taken_over(state: State, onset_ns: int) -> Running | None:

@@ -70,18 +70,22 @@ class AskedFor(Value, frozen=True):
 
 
 class Firing(Value, frozen=True):
-    """A fire on its way: from here on it counts as delivered until the device says otherwise."""
+    """A fire on its way: from here on it counts as delivered until the device says otherwise. Its first slices, and
+    for a short train the last, may overtake the answer: `pulses`, and the end in `ended_ns`, 0 where not told."""
 
     request: Request
     call: int
     token: int
     since_ns: int
     onset_at_ns: int
+    pulses: int = 0
+    ended_ns: int = 0
 
 
 class Running(Value, frozen=True):
     """A fired train or hold. `ceiling` is the amplitude that it may have until `settled_ns`, when a hold took over
-    from a higher one; `until_ns` is when output must have begun to end, `zero_ns` when it must be zero."""
+    from a higher one; `until_ns` is when output must have begun to end, `zero_ns` when it must be zero. `least` is
+    the least that can have come out at its onset: from there it rose."""
 
     id: int
     token: int
@@ -91,6 +95,7 @@ class Running(Value, frozen=True):
     zero_ns: int
     ceiling: float
     settled_ns: int
+    least: float = 0.0
     pulses: int = 0
     ended: bool = False
 

@@ -105,14 +105,12 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "ILK-304": ("the interval since the last train is not over", "wait until `not_before_ns`"),
     "ILK-305": ("the off-time after a lapse is not over", "wait until `not_before_ns`"),
     "ILK-306": ("an increase needs fresh good evidence", "improve the EEG; going down stays possible"),
-    "ILK-307": ("the amplitude rises faster than the slew limit", "ask for a smaller step or a longer ramp"),
     "ILK-308": ("the budget would be exceeded", "end the session, or stay at zero"),
     "ILK-309": ("nothing is prepared under this id", "request it first"),
     "ILK-310": ("the onset lies in the past or too far ahead", "ask with an onset within one second"),
     "ILK-311": ("the ledger was not durable in time", "ask again"),
     "ILK-312": ("the id does not rise", "use a new id for each request"),
     "ILK-313": ("the response is not a finite number", "send the biomarker value that the request acts on"),
-    "ILK-314": ("increases are refused: the response went the wrong way", "step down"),
     "ILK-321": ("one controller per session, ever", "start a new session"),
     "ILK-322": ("the hello does not fit this session", "compare session, modality and protocol"),
     "ILK-331": ("the person is not named in the limits", "name the person in limits.toml"),
@@ -125,20 +123,15 @@ REFUSALS: dict[str, tuple[str, str]] = {
 
 PERMISSIVES: dict[str, tuple[str, str]] = {
     "ILK-401": ("no controller", "start `nociloop run`"),
-    "ILK-402": ("the device is not open", "check driver and endpoint in limits.toml"),
-    "ILK-403": (
-        "the device is another one than the limits name",
-        "check [device] identity, driver and distribution",
+    "ILK-402": (
+        "the device is not open, or not the one of the limits",
+        "check [device] in limits.toml: driver, distribution, endpoint, identity",
     ),
     "ILK-404": ("the limits are not valid today", "ask the responsible person for a new file"),
-    "ILK-405": ("the ledger is not durable", "check the disk"),
-    "ILK-406": ("too little disk space", "free space"),
     "ILK-407": ("the relay is not connected", "check [relay] endpoint"),
-    "ILK-408": ("no fresh clean EEG", "check the amplifier"),
     "ILK-409": (
         "unverified or unsigned limits run only simulated endpoints",
         "have the rows verified and the file signed",
     ),
     "ILK-410": ("a fact of today is missing", "write it into [inputs] of limits.toml"),
-    "ILK-411": ("the device lacks a capability that nothing else stands in for", "use a relay with feedback"),
 }

@@ -94,10 +94,11 @@ def _decode(number: int, body: bytes) -> Genesis | Entry | Close | None:
         return None
 
 
-def verify(path: Path, ours: Software) -> Verdict:
-    """Judge a ledger file against itself and against the deciding code at hand; raises LedgerUnreadable."""
+def verify(path: Path, ours: Software, anchors: tuple[str, ...] = ()) -> Verdict:
+    """Judge a ledger file against itself, against heads that were kept elsewhere (`anchors`), and against the deciding
+    code at hand; raises LedgerUnreadable."""
     lines, torn, problems = read(path)
-    chain_problems = list(_chain(lines))
+    chain_problems = [*_chain(lines), *_unanchored(lines, anchors)]
     execution: Execution = "not run"
     software = ""
     first = lines[0].held
@@ -132,7 +133,24 @@ def _chain(lines: list[Line]) -> Iterator[str]:
         if isinstance(line.held, Close) and line.number != len(lines):
             yield f"line {line.number}: closed, but lines follow"
             return
+        if isinstance(line.held, Close) and not _is_sealed(line.raw, line.held.seal):
+            yield f"line {line.number}: does not fit its seal"
+            return
         before = hashlib.sha256(line.raw).hexdigest()
+
+
+def _is_sealed(raw: bytes, seal: str) -> bool:
+    end = b'"seal":"' + seal.encode() + b'"}'
+    unsealed = raw.removesuffix(end) + b'"seal":""}'
+    return raw.endswith(end) and hashlib.sha256(unsealed).hexdigest() == seal
+
+
+def _unanchored(lines: list[Line], anchors: tuple[str, ...]) -> Iterator[str]:
+    """Each head that was kept elsewhere and that no line has: lines are missing, or are others."""
+    hashes = {hashlib.sha256(line.raw).hexdigest() for line in lines} if anchors else set()
+    for anchor in anchors:
+        if anchor not in hashes:
+            yield f"anchor {anchor[:16]}: no line has this hash; the file was cut or rewritten"
 
 
 def replayed(rules: Rules, state: State, lines: list[Line]) -> Iterator[tuple[Line, State, str]]:
@@ -163,8 +181,13 @@ def _difference(before: State, entry: Entry, after: State, effects: tuple[str, .
 
 
 def _reexecute(first: Genesis, lines: list[Line], *, same_code: bool) -> tuple[Execution, list[str]]:
-    for line, _, difference in replayed(first.rules, first.state, lines):
-        if difference:
-            execution: Execution = "tampered" if same_code else "differs under other code"
-            return execution, [f"line {line.number}: {difference}"]
+    execution: Execution = "tampered" if same_code else "differs under other code"
+    number = 1
+    try:
+        for line, _, difference in replayed(first.rules, first.state, lines):
+            number = line.number
+            if difference:
+                return execution, [f"line {number}: {difference}"]
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return execution, [f"after line {number}: cannot be re-executed ({error})"]
     return "same", []

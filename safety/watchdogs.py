@@ -24,7 +24,9 @@ WALL_NS = 2_000_000_000  # design section 4
 FUTURE_NS = 20_000_000  # own choice: LSL's clock correction is good to about a millisecond on a local network
 CRC_NS = 1_000_000_000  # own choice: a block that stays the same for a second, against float noise, is a frozen source
 UNCLEAN_NS = 2_000_000_000  # own choice: bad quality stops increases at once, and output after two seconds
+ZERO_SLACK_NS = 60_000_000  # as a delivery's times: the device's clock is mapped onto ours
 RATE_SPAN_NS = 4_000_000_000
+COUNT_MAX = 2**53  # of samples: a number beyond it was never counted, and no float can be compared with it
 
 
 def observe(rules: Rules, watch: Watch, event: Event, now: Now) -> Watch:
@@ -33,6 +35,8 @@ def observe(rules: Rules, watch: Watch, event: Event, now: Now) -> Watch:
         case Tick(behind_ns=behind_ns):
             return msgspec.structs.replace(watch, tick_ns=now.mono_ns, behind_ns=behind_ns)
         case Beat(heartbeat=beat):
+            if beat.seq <= watch.beat_seq:
+                return watch  # a beat told twice, or out of order, proves nothing about now
             seen = _evidence(rules, watch, beat.evidence, now)
             moved = beat.progress > watch.progress
             return msgspec.structs.replace(
@@ -63,7 +67,7 @@ def observe(rules: Rules, watch: Watch, event: Event, now: Now) -> Watch:
 
 def _evidence(rules: Rules, watch: Watch, evidence: Evidence, now: Now) -> Watch:
     before = watch.evidence
-    clean = evidence.clean_fraction >= rules.limits.watch.clean_fraction_min
+    clean = rules.limits.watch.clean_fraction_min <= evidence.clean_fraction <= 1.0
     fresh = before is None or evidence.crc != before.crc
     restart = before is None or now.mono_ns - watch.anchor_ns >= RATE_SPAN_NS
     return msgspec.structs.replace(
@@ -86,14 +90,16 @@ def evidence_trouble(rules: Rules, state: State, evidence: Evidence | None, now:
         return trips.EEG_STALE
     if evidence.stream_uid != hello.stream_uid:
         return trips.EEG_CHANGED
-    age_ns = now.mono_ns - evidence.newest_ns
-    if not -FUTURE_NS - evidence.uncertainty_ns <= age_ns:
+    age_ns, unsure_ns = now.mono_ns - evidence.newest_ns, evidence.uncertainty_ns
+    if not -FUTURE_NS - unsure_ns <= age_ns:
         return trips.EEG_FUTURE
-    if not age_ns <= limits.data_age_ms * 1_000_000:
+    # Within its uncertainty a sample counts as old as it may be; an uncertainty beyond the limit is no knowledge.
+    oldest_ns = limits.data_age_ms * 1_000_000
+    if not (0 <= unsure_ns <= oldest_ns and age_ns + unsure_ns <= oldest_ns):
         return trips.EEG_STALE
     if now.mono_ns - watch.crc_ns > CRC_NS and watch.crc_ns:
         return trips.EEG_FROZEN
-    if not evidence.clean_fraction >= limits.clean_fraction_min:
+    if not limits.clean_fraction_min <= evidence.clean_fraction <= 1.0:
         return trips.EEG_UNCLEAN
     return _rate_trouble(limits.rate_tolerance_pct, hello.sfreq_hz, watch, evidence, now)
 
@@ -102,6 +108,8 @@ def _rate_trouble(
     tolerance_pct: float, sfreq_hz: float, watch: Watch, evidence: Evidence, now: Now
 ) -> TripKind | None:
     """Count against elapsed time x rate, two-sided, over four to eight seconds."""
+    if not 0 <= evidence.n_samples <= COUNT_MAX:
+        return trips.EEG_RATE
     if watch.previous_ns == 0:
         return None
     elapsed_s = (now.mono_ns - watch.previous_ns) / 1e9
@@ -124,6 +132,8 @@ def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
         return trips.RELAY_SILENT
     if not 0 <= mono - watch.beat_ns <= rules.limits.watch.heartbeat_ms * 1_000_000:
         return trips.HEARTBEAT
+    if not mono - watch.progress_ns <= _progress_ns(rules):
+        return trips.HEARTBEAT  # it beats, but its loop works through no block
     if watch.behind_ns > LEDGER_NS:
         return trips.LEDGER_LATE
     if now.wall_ns > state.armed_until_wall_ns:
@@ -132,6 +142,11 @@ def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
     if trouble == trips.EEG_UNCLEAN and mono - watch.clean_ns <= UNCLEAN_NS:
         return None  # no increase may rest on it; a blink or a pulse's artefact alone ends nothing
     return trouble
+
+
+def _progress_ns(rules: Rules) -> int:
+    """How long the loop may work through no block: the age of data that stops output, and a beat to say so."""
+    return (rules.limits.watch.data_age_ms + rules.limits.watch.heartbeat_ms) * 1_000_000
 
 
 def forget_status(watch: Watch) -> Watch:
@@ -146,17 +161,22 @@ def device_trouble(state: State, now: Now) -> TripKind | None:
         return None
     if watch.host_state in ("idle", "fault", "closed", "unknown"):
         return trips.DEVICE_STATE
-    if watch.host_amplitude <= 0.0:
+    if watch.host_amplitude == 0.0:
         return None
-    if running is None and state.firing is None:
-        return trips.UNASKED if now.mono_ns > state.not_before_ns else None
-    return trips.OVER_DELIVERY if watch.host_amplitude > ceiling(state, now) * 1.0001 + 1e-9 else None
+    high = ceiling(state, now)
+    if running is None and state.firing is None and not high > 0.0:
+        return trips.UNASKED
+    return None if 0.0 < watch.host_amplitude <= high * 1.0001 + 1e-9 else trips.OVER_DELIVERY
 
 
 def ceiling(state: State, now: Now) -> float:
     """The highest amplitude that anything permitted may have at this instant."""
-    running, firing = state.running, state.firing
+    running, firing, before = state.running, state.firing, state.before
     high = 0.0 if firing is None else amplitude(firing.request.train)
+    if before is not None and now.mono_ns <= before.zero_ns + ZERO_SLACK_NS:
+        high = max(
+            high, before.ceiling
+        )  # its end was told; it may be on its way to zero, or be taken over from
     if running is not None:
         settled = now.mono_ns > running.settled_ns
         high = max(high, amplitude(running.train) if settled else running.ceiling)
