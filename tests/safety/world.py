@@ -1,0 +1,476 @@
+"""The interlock's `step` on a hand clock, between a controller that beats, a relay and a device: all pure.
+
+Every step is held against what must always be true (`_watch`), and recorded as the ledger would record it, so that
+any test may re-execute what it did.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from drivers.capabilities import Capabilities
+from drivers.link import ArmDevice, Fire, FromHost, Opened, Poll, Prepare, StopDevice, ToHost
+from drivers.stimulation import Modality, Train, duration_ns
+from safety.acts import public_key_hex, sign
+from safety.entries import Entry, Fold, entry_of
+from safety.events import (
+    ActPresented,
+    Asked,
+    Beat,
+    Durable,
+    Event,
+    FireAsked,
+    HostSaid,
+    Joined,
+    Now,
+    RelaySaid,
+    StopPressed,
+    Tick,
+)
+from safety.interlock import step
+from safety.limits import load
+from safety.messages import (
+    PROTOCOL,
+    Act,
+    ActResult,
+    Evidence,
+    FireRequest,
+    FromInterlock,
+    Heartbeat,
+    Hello,
+    Permit,
+    PhaseChanged,
+    Refusal,
+    Request,
+    Trip,
+)
+from safety.safing import Step
+from safety.state import (
+    Effect,
+    EndProcess,
+    OpenRelay,
+    PetRelay,
+    Rules,
+    State,
+    ToController,
+    ToDevice,
+    ToPerson,
+    Watch,
+)
+from tests.safety.bench_device import MS, BenchDevice
+from tests.safety.strategies import TODAY, caps_of, document, to_toml, valid_train
+
+T0 = Now(mono_ns=1_000_000_000_000, boot_ns=1_000_500_000_000, wall_ns=1_780_000_000_000_000_000)
+PEOPLE = {
+    "ann": Ed25519PrivateKey.from_private_bytes(bytes(range(32))),
+    "bob": Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))),
+}
+STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
+SESSION, DIGEST, UID = "s-1", "d" * 64, "stream-1"
+SFREQ_HZ = 500.0
+TICK_NS, BEAT_NS = 10 * MS, 20 * MS
+
+
+def rules_of(
+    modality: Modality = "tacs", *, budgets: dict[str, float] | None = None, **watch: object
+) -> Rules:
+    """Rules from a whole limits file; `watch` and `budgets` bend its tables."""
+    doc = document(modality)
+    for name, key in PEOPLE.items():
+        doc["people"][name]["public_key"] = public_key_hex(key)
+    doc["watch"] |= watch
+    for budget, high in (budgets or {}).items():
+        doc["budgets"]["session"][budget]["max"] = high
+    limits = load(to_toml(doc))
+    return Rules(
+        session_id=SESSION, session_digest=DIGEST, limits=limits, simulated=True, today=TODAY, nonce="nonce"
+    )
+
+
+def first_state(*, relay: bool = True) -> State:
+    """As `safety.start` makes it."""
+    watch = Watch(boot_offset_ns=T0.boot_ns - T0.mono_ns, wall_offset_ns=T0.wall_ns - T0.mono_ns)
+    return State(entries=1, relay=relay, watch=watch)
+
+
+def hello_of(modality: Modality = "tacs", **bent: Any) -> Hello:
+    whole: dict[str, Any] = {
+        "protocol": PROTOCOL,
+        "session_id": SESSION,
+        "session_digest": DIGEST,
+        "software": "test",
+        "modality": modality,
+        "sfreq_hz": SFREQ_HZ,
+        "stream_uid": UID,
+    }
+    return Hello(**(whole | bent))
+
+
+def opened_of(caps: Capabilities, **bent: Any) -> Opened:
+    return Opened(call=0, capabilities=caps, distribution=bent.get("distribution", "nociloop"), version="1")
+
+
+class BrokenRule(AssertionError):
+    """Something that must always hold did not."""
+
+
+@dataclass(slots=True)
+class World:
+    """One session. `take` is one step; `run_ms` lets time pass with ticks, beats, answers and durability."""
+
+    rules: Rules
+    state: State = field(default_factory=first_state)
+    first: State = field(init=False)
+    device: BenchDevice = field(default_factory=BenchDevice)
+    mono_ns: int = T0.mono_ns
+    boot_offset_ns: int = T0.boot_ns - T0.mono_ns
+    wall_offset_ns: int = T0.wall_ns - T0.mono_ns
+    beating: bool = True
+    ticking: bool = True
+    host_answers: bool = True
+    relay_answers: bool = True
+    disk_ns: int | None = 5 * MS
+    host_ns: int = MS
+    relay_closed: bool = False
+    clean_fraction: float = 1.0
+    frozen_crc: bool = False
+    data_age_ns: int = 10 * MS
+    rate: float = 1.0
+    beats: int = 0
+    ids: int = 0
+    checks: bool = True
+    heard: list[FromInterlock] = field(default_factory=list)
+    answered: list[ActResult] = field(default_factory=list)
+    sent: list[ToHost] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    ended: int | None = None
+    stream_ns: int = T0.mono_ns
+    _queue: list[tuple[int, int, Event]] = field(default_factory=list)
+    _order: int = 0
+    _durable: int = 1
+    _due_tick_ns: int = T0.mono_ns + TICK_NS
+    _due_beat_ns: int = T0.mono_ns + BEAT_NS
+
+    def __post_init__(self) -> None:
+        self.first = self.state
+        self.device.now_ns = self.mono_ns
+
+    # Looking
+
+    @property
+    def now(self) -> Now:
+        return Now(
+            mono_ns=self.mono_ns,
+            boot_ns=self.mono_ns + self.boot_offset_ns,
+            wall_ns=self.mono_ns + self.wall_offset_ns,
+        )
+
+    @property
+    def phase(self) -> str:
+        return self.state.phase
+
+    @property
+    def modality(self) -> Modality:
+        return self.rules.limits.modality
+
+    def last(self, kind: type[Any]) -> Any:
+        """The newest message of a kind to the controller."""
+        return next(message for message in reversed(self.heard) if isinstance(message, kind))
+
+    def codes(self, request_id: int) -> set[str]:
+        """The codes with which a request was refused; empty when it was not."""
+        return {
+            reason.code
+            for message in self.heard
+            if isinstance(message, Refusal) and message.id == request_id
+            for reason in message.reasons
+        }
+
+    def permits(self) -> list[Permit]:
+        return [message for message in self.heard if isinstance(message, Permit)]
+
+    def calls(self, kind: type[Any]) -> list[Any]:
+        return [message for message in self.sent if isinstance(message, kind)]
+
+    # Making things happen
+
+    def take(self, event: Event) -> Step:
+        """One step, its effects carried, its entry written."""
+        before, now = self.state, self.now
+        decided = step(self.rules, before, event, now)
+        if self.checks:
+            watch_step(self.rules, before, event, decided)
+        self.state = decided.state
+        if decided.state.entries != before.entries:
+            fold = Fold(counts=self.counts, watch=before.watch) if self.counts else None
+            self.counts = {}
+            self.entries.append(entry_of(before, event, decided, now, fold))
+            if self.disk_ns is not None:
+                self.later(self.disk_ns, Durable(seq=decided.state.entries))
+        else:
+            name = type(event).__name__
+            self.counts[name] = self.counts.get(name, 0) + 1
+        for effect in decided.effects:
+            self._carry(effect)
+        return decided
+
+    def later(self, after_ns: int, event: Event) -> None:
+        self._order += 1
+        heapq.heappush(self._queue, (self.mono_ns + after_ns, self._order, event))
+
+    def forget_queue(self) -> list[Event]:
+        """What was on its way is lost; it is handed back."""
+        lost = [event for _, _, event in self._queue]
+        self._queue.clear()
+        return lost
+
+    def run_ms(self, ms: float) -> World:
+        """Let time pass: everything due happens in order."""
+        end_ns = self.mono_ns + round(ms * MS)
+        while True:
+            dues = []
+            if self._queue:
+                dues.append(self._queue[0][0])
+            if self.ticking:
+                dues.append(self._due_tick_ns)
+            if self.beating:
+                dues.append(self._due_beat_ns)
+            due_ns = min(dues, default=end_ns + 1)
+            if due_ns > end_ns:
+                break
+            self.jump_to(due_ns)
+            if self._queue and self._queue[0][0] <= self.mono_ns:
+                self.take(heapq.heappop(self._queue)[2])
+            elif self.beating and self._due_beat_ns <= self.mono_ns:
+                self._due_beat_ns = self.mono_ns + BEAT_NS
+                self.beat()
+            else:
+                self._due_tick_ns = self.mono_ns + TICK_NS
+                self.take(Tick(behind_ns=self.behind_ns))
+        self.jump_to(end_ns)
+        return self
+
+    behind_ns: int = 0
+
+    def jump_to(self, mono_ns: int) -> None:
+        """The clock moves, and the device with it."""
+        self.mono_ns = max(self.mono_ns, mono_ns)
+        self.device.advance(self.mono_ns)
+        self._collect()
+
+    def _collect(self) -> None:
+        said, self.device.said = self.device.said, []
+        for message in said:
+            if self.host_answers:
+                self.later(self.host_ns, HostSaid(message=message))
+
+    def host_says(self, message: FromHost) -> Step:
+        return self.take(HostSaid(message=message))
+
+    def tick(self, behind_ns: int = 0) -> Step:
+        return self.take(Tick(behind_ns=behind_ns))
+
+    def evidence(self, **bent: Any) -> Evidence:
+        seen_ns = round((self.mono_ns - self.stream_ns) * self.rate)
+        whole: dict[str, Any] = {
+            "stream_uid": UID,
+            "n_samples": round(seen_ns / 1e9 * SFREQ_HZ),
+            "newest_ns": self.mono_ns - self.data_age_ns,
+            "uncertainty_ns": 100_000,
+            "crc": 1 if self.frozen_crc else self.mono_ns % 2**32,
+            "clean_fraction": self.clean_fraction,
+        }
+        return Evidence(**(whole | bent))
+
+    def beat(self, **bent: Any) -> Step:
+        self.beats += 1
+        progress = bent.pop("progress", self.beats)
+        beat = Heartbeat(seq=self.beats, progress=progress, evidence=self.evidence(**bent))
+        return self.take(Beat(heartbeat=beat))
+
+    def request(self, train: Train | None = None, **bent: Any) -> Request:
+        self.ids += 1
+        whole: dict[str, Any] = {
+            "id": self.ids,
+            "train": train or valid_train(self.modality),
+            "onset_at_ns": 0,
+            "response": 0.5,
+            "evidence": self.evidence(),
+        }
+        return Request(**(whole | bent))
+
+    def ask(self, train: Train | None = None, **bent: Any) -> int:
+        """Ask, at once; the id of the request."""
+        request = self.request(train, **bent)
+        self.take(Asked(request=request))
+        return request.id
+
+    def fire(self, request_id: int, onset_at_ns: int = 0, **bent: Any) -> Step:
+        evidence = self.evidence(**bent)
+        return self.take(
+            FireAsked(request=FireRequest(id=request_id, onset_at_ns=onset_at_ns, evidence=evidence))
+        )
+
+    def act(self, kind: Literal["arm", "reset"] = "arm", **bent: Any) -> Act:
+        whole: dict[str, Any] = {
+            "act": kind,
+            "person": "ann",
+            "session_id": SESSION,
+            "nonce": f"nonce-{self.state.nonces}",
+            "reason": "a test",
+            "expires_wall_ns": self.now.wall_ns + 3_600_000_000_000,
+        }
+        key = bent.pop("key", PEOPLE["ann"])
+        return sign(key, **(whole | bent))
+
+    def present(self, act: Act | None = None) -> Step:
+        return self.take(ActPresented(peer=1, uid=1000, act=act or self.act()))
+
+    def stop(self, *, ends: bool = False) -> Step:
+        return self.take(StopPressed(source="test", ends=ends))
+
+    def open(self, caps: Capabilities | None = None) -> World:
+        """The host says that the device is open."""
+        self.host_says(opened_of(caps or caps_of(self.modality)))
+        return self
+
+    def join(self, **bent: Any) -> World:
+        self.take(Joined(hello=hello_of(self.modality, **bent)))
+        return self
+
+    def ready(self) -> World:
+        self.device.enabled = not self.state.relay
+        self.open().join().run_ms(100)
+        if self.phase != "READY":
+            raise BrokenRule(f"not ready: {self.heard}")
+        return self
+
+    def armed(self) -> World:
+        self.ready().present()
+        self.run_ms(100)
+        if self.phase != "ARMED":
+            raise BrokenRule(f"not armed: {self.answered} {self.heard}")
+        return self
+
+    # What goes out
+
+    def _carry(self, effect: Effect) -> None:
+        self.effects.append(effect)
+        match effect:
+            case ToDevice(message=message):
+                self.sent.append(message)
+                self.device.call(message)
+                self._collect()
+            case ToController(message=message):
+                self.heard.append(message)
+            case ToPerson(result=result):
+                self.answered.append(result)
+            case PetRelay():
+                self._relay(closed=True)
+            case OpenRelay():
+                self._relay(closed=False)
+            case EndProcess(status=status):
+                self.ended = status
+
+    def _relay(self, *, closed: bool) -> None:
+        if not self.state.relay:
+            return
+        if self.relay_answers:
+            if closed != self.relay_closed:
+                self.relay_closed = closed
+                self.device.enable(closed)
+                self._collect()
+            self.later(MS, RelaySaid(closed=self.relay_closed))
+
+
+def watch_step(rules: Rules, before: State, event: Event, decided: Step) -> None:
+    """What must hold of every single step, whatever happened."""
+    after, effects = decided.state, decided.effects
+    sent = [effect.message for effect in effects if isinstance(effect, ToDevice)]
+    told = [effect.message for effect in effects if isinstance(effect, ToController)]
+    if any(isinstance(message, Prepare | Fire) for message in sent):
+        _require(
+            before.phase == after.phase == "ARMED", f"output was started in {before.phase}/{after.phase}"
+        )
+        _require(before.stopping is None and after.stopping is None, "output was started while stopping")
+    if any(isinstance(message, ArmDevice) for message in sent):
+        _require(before.phase == "READY" and after.arming is not None, "armed without an act")
+    if any(isinstance(message, Permit) for message in told):
+        _require(before.phase == after.phase == "ARMED", "a permit outside ARMED")
+    for message in told:
+        if isinstance(message, Permit):
+            _require_lease(message, after)
+    ways = {("SAFE", "READY"), ("READY", "SAFE"), ("READY", "ARMED"), ("ARMED", "READY"), ("ARMED", "SAFE"),
+            ("ARMED", "TRIPPED"), ("READY", "TRIPPED"), ("SAFE", "TRIPPED"), ("TRIPPED", "SAFE")}  # fmt: skip
+    moved = before.phase != after.phase
+    _require(not moved or (before.phase, after.phase) in ways, f"{before.phase} -> {after.phase}")
+    if before.phase == "ARMED" and moved:
+        _require(
+            any(isinstance(m, StopDevice) for m in sent), "left ARMED without telling the device to stop"
+        )
+        _require(after.stopping is not None or after.host == "gone", "left ARMED, and nothing is stopping")
+        _require(after.asked is None and after.firing is None, "left ARMED with something under way")
+    if before.phase == "TRIPPED" and moved:
+        _require(
+            isinstance(event, ActPresented) and event.act.act == "reset" and after.ending, "left TRIPPED"
+        )
+    if after.phase == "ARMED":
+        _require(after.armed_by != "" and after.arming is None and after.host == "open", "armed by nobody")
+    if after.phase == "TRIPPED":
+        _require(bool(after.trip) and after.asked is None and after.firing is None, "tripped, and going on")
+    if isinstance(event, StopPressed) and before.phase == "ARMED":
+        _require(any(isinstance(m, StopDevice) for m in sent), "STOP was not taken")
+    high = {b.name: b.high for b in rules.limits.budgets}
+    for name, most in high.items():
+        spent = [getattr(part, name) for part in (after.dose.reserved, after.dose.coming)]
+        _require(sum(spent) <= most * (1 + 1e-12), f"reserved {sum(spent)} of {most} {name}")
+    for name in ("on_time_s", "charge_c", "n_pulses"):
+        for part in ("confirmed", "granted", "reserved"):
+            was, is_ = getattr(getattr(before.dose, part), name), getattr(getattr(after.dose, part), name)
+            _require(is_ >= was, f"{part} {name} fell")
+
+
+def _require_lease(permit: Permit, after: State) -> None:
+    train = after.asked.request.train if after.asked is not None else None
+    train = after.firing.request.train if after.firing is not None else train
+    _require(train is not None, "a permit for nothing")
+    if train is not None:
+        hold = 500 * MS if train.modality == "tacs" else 10_000 * MS
+        _require(duration_ns(train) <= hold, "a lease that is too long")
+        ahead_ns = permit.lease_until_ns - permit.read_ns
+        _require(0 < ahead_ns <= hold + 1_000 * MS, "a lease that reaches too far")
+
+
+def _require(holds: bool, text: str) -> None:
+    if not holds:
+        raise BrokenRule(text)
+
+
+def tripped(world: World) -> str:
+    """The code of the trip; the controller was told the same."""
+    told = [message.code for message in world.heard if isinstance(message, Trip)]
+    if world.state.phase != "TRIPPED" or (world.state.controller and told != [world.state.trip]):
+        raise BrokenRule(f"phase {world.state.phase}, told {told}, trip {world.state.trip}")
+    return world.state.trip
+
+
+def phases(world: World) -> list[str]:
+    """The phases that the controller was told, in order."""
+    return [message.phase for message in world.heard if isinstance(message, PhaseChanged)]
+
+
+def without_polls(messages: Iterable[ToHost]) -> list[ToHost]:
+    return [message for message in messages if not isinstance(message, Poll)]
+
+
+def bend_rules(rules: Rules, **limits: object) -> Rules:
+    """The same rules over limits with some fields replaced."""
+    return msgspec.structs.replace(rules, limits=msgspec.structs.replace(rules.limits, **limits))
