@@ -19,6 +19,9 @@ def doctor_verb(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Show what this machine can and cannot do, with the fix for each; exit status 1 when something fails."""
+    from controller.lsl_log import quiet
+
+    quiet()
     from controller.doctor import examine
 
     findings = examine(out)

@@ -28,13 +28,17 @@ def streams_verb(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """List the LSL streams on the network, with the lines to paste into session.toml."""
+    from controller.lsl_log import config_file, quiet
+
+    config = config_file() or "none: the defaults hold"
+    quiet()
     from controller.streams import list_streams
 
     rows = list_streams(wait_s, full=True)
     if as_json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows], ensure_ascii=False) + "\n")
     elif not rows:
-        sys.stdout.write(NONE_FOUND.format(wait_s=wait_s, config=_config_file()))
+        sys.stdout.write(NONE_FOUND.format(wait_s=wait_s, config=config))
     else:
         sys.stdout.write("\n".join(map(_shown, rows)))
 
@@ -48,14 +52,3 @@ def _shown(row: StreamRow) -> str:
     if row.format not in FORMATS or not row.sfreq_hz > 0:
         return f"{head}\n  no EEG: {row.format} at an irregular rate\n"
     return head + "\n" + "".join(f"    {printable(line)}\n" for line in source_lines(row).splitlines())
-
-
-def _config_file() -> str:
-    """Where liblsl looks for its configuration, as its documentation says."""
-    import os
-    from pathlib import Path
-
-    named = os.environ.get("LSLAPICFG")
-    places = [named] if named else ["lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg"]
-    there = [place for place in places if Path(place).expanduser().is_file()]
-    return there[0] if there else "none: the defaults hold"

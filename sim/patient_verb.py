@@ -30,6 +30,9 @@ def patient(
 ) -> None:
     """Stream a simulated patient over LSL until interrupted."""
     # Loaded here: numpy and liblsl take longer than the rest of the command together.
+    from controller.lsl_log import quiet
+
+    quiet()
     from sim.amplifier import Options, run_reported
 
     options = Options(
