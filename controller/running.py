@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.lsl_log import quiet
+from controller import lsl_log
 from controller.runfolder import RunFolderError, new_run_folder, write_new
 from controller.session import Session, SessionErrors, load_session
 from controller.supervisor import USAGE, Plan, supervise
@@ -85,7 +85,7 @@ def run_session(
     files: Files, signer: Signer, out: Path, *, shadow: bool = False, quiet: bool = False
 ) -> Ended:
     """Run a session to its end in a new run folder. Raises NotStarted when not even that could be made."""
-    quiet()
+    lsl_log.quiet()
     try:
         run_dir = new_run_folder(out)
         write_new(run_dir / "session.toml", files.session.resolved_toml.encode())
