@@ -299,7 +299,7 @@ class Process:
         if replies is None:
             self._relay_lost("its line closed")
             return
-        for closed in replies[-4:]:  # more than a few in one read are the backlog of a late loop
+        for closed in dict.fromkeys(replies):  # the backlog of a late loop says each thing once; an "open" is never lost
             self._take(RelaySaid(closed=closed))
 
     def _relay_lost(self, why: str) -> None:
