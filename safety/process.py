@@ -299,7 +299,8 @@ class Process:
         if replies is None:
             self._relay_lost("its line closed")
             return
-        for closed in dict.fromkeys(replies):  # the backlog of a late loop says each thing once; an "open" is never lost
+        # The backlog of a late loop says each thing once; an "open" is never lost in it.
+        for closed in dict.fromkeys(replies):
             self._take(RelaySaid(closed=closed))
 
     def _relay_lost(self, why: str) -> None:
