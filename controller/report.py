@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -16,7 +15,7 @@ from controller.manifest import MANIFEST, check_manifest
 from controller.report_page import notes, page, paragraph
 from controller.report_sections import STATEMENT, cards, head, plots, proof, tables
 from controller.report_svg import style
-from controller.summary import SUMMARY, summarise_run, write_summary
+from controller.summary import SUMMARY, put_file, summarise_run, write_summary
 from controller.summary_screen import plain, print_summary
 from controller.summary_values import Summary
 
@@ -27,12 +26,7 @@ def write_report(run_dir: Path, summary: Summary, *, run: Run | None = None, out
     """Write the report of a run, by default into its folder; the path of it. `run` spares reading it again."""
     html = render(read_run(run_dir) if run is None else run, summary)
     path = out or run_dir / REPORT
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(html, encoding="utf-8", errors="replace")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    put_file(path, html.encode("utf-8", "replace"))
     return path
 
 
@@ -72,13 +66,15 @@ def report_verb(
     if not run_dir.is_dir():
         _refuse(f"{run_dir}: no such folder; give the run folder that `nociloop run` named")
     closed = (run_dir / MANIFEST).exists()
+    resolved = run_dir.resolve()
+    target = out or (resolved.with_name(f"{resolved.name}-{REPORT}") if closed else run_dir / REPORT)
+    if not target.parent.is_dir() or target.is_dir():
+        _refuse(f"--out {target}: no place for a file; give one in a folder that exists")
     run = read_run(run_dir, device_record)
     summary = summarise_run(run, exit_status=_kept_status(run_dir))
     if closed:
         differences = check_manifest(run_dir)
         summary = dataclasses.replace(summary, notes=(*summary.notes, *differences))
-    resolved = run_dir.resolve()
-    target = out or (resolved.with_name(f"{resolved.name}-{REPORT}") if closed else run_dir / REPORT)
     try:
         if not closed:
             write_summary(run_dir, summary)

@@ -44,7 +44,9 @@ table { border-collapse: collapse; width: 100%; margin: 6px 0 18px; font-size: 1
 th, td { text-align: left; vertical-align: top; padding: 5px 12px 5px 0; border-bottom: 1px solid #e3e5e7; }
 thead th { border-bottom: 2px solid #8a8f93; white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-tbody th { font-weight: 600; }
+tbody th { font-weight: 600; white-space: nowrap; }
+.digests th { white-space: normal; width: 34%; }
+.digests code { font-size: 13px; }
 code { font: 13.5px/1.4 ui-monospace, "DejaVu Sans Mono", Menlo, monospace; overflow-wrap: anywhere; }
 .empty { color: #454a4e; font-style: italic; }
 footer { margin-top: 40px; border-top: 1px solid #d9dcde; padding-top: 10px; font-size: 14px; color: #454a4e; }
@@ -134,7 +136,7 @@ def digests(pairs: Sequence[tuple[str, str]]) -> str:
         f'<tr><th scope="row">{text(name)}</th><td><code>{text(value or "not known")}</code></td></tr>'
         for name, value in pairs
     )
-    return f'<div class="scroll"><table>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+    return f'<div class="scroll"><table class="digests">\n<tbody>\n{rows}\n</tbody>\n</table></div>'
 
 
 def notes(lines: Sequence[str]) -> str:

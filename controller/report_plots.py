@@ -73,9 +73,9 @@ def biomarkers_svg(run: Run, summary: Summary, label: str) -> str:
         _line(axis, *_broken(time, values))
         for name, level in line.thresholds.items():
             axis.axhline(level, color=RED, linewidth=1, linestyle=(0, (5, 3)))
-            _beside(axis, level, f"{name} {level:g}", RED)
-        axis.set_ylabel({"": "unit not known", "1": "dimensionless"}.get(line.unit, line.unit))
-        axis.set_title(line.name)
+            _beside(axis, level, f"{plain(name)} {level:g}", RED)
+        axis.set_ylabel({"": "unit not known", "1": "dimensionless"}.get(line.unit, plain(line.unit)))
+        axis.set_title(plain(line.name))
         axis.margins(y=0.12)
         axis.set_xlim(0, summary.duration_s * scale or None)
     axes[-1].set_xlabel(f"time of the session, {unit}")
@@ -111,6 +111,9 @@ def stimulation_svg(run: Run, summary: Summary, label: str) -> str:
     if limit is not None and math.isfinite(limit.high):
         axis.axhline(limit.high, color=RED, linewidth=1.2, linestyle=(0, (5, 3)))
         _beside(axis, limit.high, f"limit {limit.high:g} ({plain(limit.set_by)})", RED)
+    for trip in summary.trips:
+        axis.axvline(trip.at_s * scale, color=RED, linewidth=1.6)
+        _upright(axis, trip.at_s * scale, f"trip {plain(trip.code)}")
     axis.set_ylabel(f"amplitude, {summary.unit}")
     axis.set_xlabel(f"time of the session, {unit}")
     axis.margins(y=0.15)
@@ -209,13 +212,13 @@ def phases_svg(run: Run, summary: Summary, label: str) -> str:
             hatch=hatch,
             edgecolor="white",
             linewidth=0.8,
-            label=span.phase if span.phase not in named else None,
+            label=plain(span.phase) if span.phase not in named else None,
         )
         named.add(span.phase)
         if width > 0.09 * total_s:
             box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
             middle = (span.start_s + width / 2) * scale
-            axis.text(middle, 0.5, span.phase, ha="center", va="center", fontweight="bold", bbox=box)
+            axis.text(middle, 0.5, plain(span.phase), ha="center", va="center", fontweight="bold", bbox=box)
     axis.set_ylim(0, 1)
     axis.set_yticks([])
     axis.spines["left"].set_visible(False)
@@ -341,10 +344,10 @@ def _trains(axis: Axes, slices: Sequence[Slice], start_ns: int, scale: float, sp
 def _budget(axis: Axes, line: DoseLine) -> None:
     """The budget as a line; where the session stayed far below it, in words instead of a squashed plot."""
     titles = {"on_time_s": "time of output", "charge_c": "charge", "n_pulses": "pulses"}
-    axis.set_title(titles.get(line.name, line.name))
-    axis.set_ylabel(line.unit)
+    axis.set_title(titles.get(line.name, plain(line.name)))
+    axis.set_ylabel(plain(line.unit))
     top = max(line.reserved if math.isfinite(line.reserved) else 0.0, 1e-12)
-    words = f"budget {line.budget:g} {line.unit}"
+    words = f"budget {line.budget:g} {plain(line.unit)}"
     if top > 0.4 * line.budget:
         axis.axhline(line.budget, color=RED, linewidth=1.2, linestyle=(0, (5, 3)))
         axis.text(
@@ -370,6 +373,14 @@ def _beside(axis: Axes, level: float, text: str, colour: str) -> None:
         text, (1.0, level), xycoords=axis.get_yaxis_transform(), xytext=(0, 2), textcoords="offset points",
         ha="right", va="bottom", color=colour, fontsize=8.5,
         bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+    )  # fmt: skip
+
+
+def _upright(axis: Axes, at: float, text: str) -> None:
+    """A label along a vertical line, to its left."""
+    axis.text(
+        at, 0.03, f"{text} ", transform=axis.get_xaxis_transform(), rotation=90, ha="right", va="bottom", color=RED,
+        fontsize=8.5, bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def cards(summary: Summary) -> Iterator[str]:
         more = f"p99 of {whole.stage} (n = {whole.n}); max {whole.max_ms:.1f} ms"
         yield card("Latency", f"{whole.p99_ms:.1f} ms", more)
     word, why = verdict_on(summary.ledger)
-    kind = {"VERIFIED": "good", "OTHER CODE": "poor"}.get(word, "bad")
+    kind = {"VERIFIED": "good" if summary.ledger.closed else "poor", "OTHER CODE": "poor"}.get(word, "bad")
     yield card("Ledger", word, why, kind)
 
 
@@ -108,7 +108,8 @@ def plots(run: Run, summary: Summary) -> Iterator[str]:
         "Biomarkers",
         figure(
             drawn.biomarkers_svg(run, summary, f"Biomarkers over time. {values}"),
-            "Shaded, with a letter: no value, by reason. Dashed: the policy's thresholds. A gap in the line: a hop that was skipped.",
+            "Shaded, with a letter: no value, by reason. Dashed: the policy's thresholds. "
+            "A gap in the line: a hop that was skipped.",
             "No reading is on record.",
         ),
     )

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from controller.summary_screen import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,15 +56,19 @@ STYLE: Final[Mapping[str, object]] = {
     "hatch.linewidth": 0.4,
     "hatch.color": "#777777",
     "path.simplify": True,
-    "svg.hashsalt": "nociloop",  # the same run gives the same bytes
+    "text.parse_math": False,  # a dollar sign in what somebody wrote is no formula
 }
 
 
-def style() -> AbstractContextManager[object]:
+@contextmanager
+def style() -> Iterator[None]:
     """The style of every figure made and drawn within."""
     import matplotlib as mpl
 
-    return mpl.rc_context(dict(STYLE))
+    with mpl.rc_context(dict(STYLE)), warnings.catch_warnings():
+        # A letter that this font lacks only makes a width uncertain: the page is drawn with the reader's own fonts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def new_figure(height_in: float) -> Figure:
@@ -71,15 +79,18 @@ def new_figure(height_in: float) -> Figure:
 
 def svg_of(figure: Figure, label: str) -> str:
     """The figure as an SVG element of a page: no prologue, no outside name, no id that two figures could share."""
+    import matplotlib as mpl
+
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    # The salt makes ids differ between the figures of a page, and the same run give the same bytes.
+    with mpl.rc_context({"svg.hashsalt": label}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     found = text.getvalue()
     found = found[found.index("<svg") :]
     found = re.sub(r"<metadata>.*?</metadata>", "", found, flags=re.DOTALL)
     found = re.sub(r'<g id="[^"]*"', "<g", found)
     found = re.sub(r' (?:width|height)="[\d.]+pt"', "", found, count=2)
-    name = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return found.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
+    return found.replace("<svg ", f'<svg role="img" aria-label="{escape(plain(label))}" ', 1)
 
 
 def few_of(x: Floats, y: Floats) -> tuple[Floats, Floats]:

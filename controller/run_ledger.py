@@ -217,7 +217,7 @@ def _asks(entries: Sequence[Entry]) -> tuple[Ask, ...]:
             if request.id not in found:  # an id that comes twice is refused, and changes nothing of the first
                 found[request.id] = Ask(
                     id=request.id, t_ns=entry.now.mono_ns, amplitude=amplitude(request.train),
-                    verdict="none", codes=(), text="",
+                    verdict="none", codes=(), texts=(),
                 )  # fmt: skip
         for effect in entry.effects:
             word, _, rest = effect.partition(" ")
@@ -243,7 +243,7 @@ def _answered(asked: Ask, word: str, detail: str) -> Ask:
         amplitude=asked.amplitude,
         verdict=word,
         codes=tuple(reason.code for reason in reasons),
-        text="; ".join(reason.text for reason in reasons),
+        texts=tuple(reason.text for reason in reasons),
     )
 
 

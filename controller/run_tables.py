@@ -176,13 +176,15 @@ def _request(row: list[str]) -> tuple[str, Ask, Stamps]:
         ilk_sent_ns=int(cell["ilk_sent_ns"]),
         answered_ns=int(cell["answered_ns"]),
     )
+    codes = tuple(code for code in cell["codes"].split(";") if code)
     ask = Ask(
         id=int(cell["id"]),
         t_ns=stamps.asked_ns,
         amplitude=float(cell["amplitude"]),
         verdict=cell["verdict"],
-        codes=tuple(code for code in cell["codes"].split(";") if code),
-        text=cell["text"],
+        codes=codes,
+        texts=(cell["text"],)
+        * len(codes),  # the table joins them; what belongs to which code stands in the ledger
     )
     return cell["modality"], ask, stamps
 

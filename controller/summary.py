@@ -103,13 +103,20 @@ def write_summary(run_dir: Path, summary: Summary) -> Path:
     fields.pop("run_dir")  # a folder may be moved
     ordered = {"schema": fields.pop("schema"), **fields}
     path = run_dir / SUMMARY
-    partial = run_dir / f".{SUMMARY}.{os.getpid()}"
+    put_file(path, msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n")
+    return path
+
+
+def put_file(path: Path, content: bytes) -> None:
+    """Put a file in place in one step, readable by its owner alone: it tells of a participant."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n")
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return path
 
 
 def _drops(run: Run) -> Mapping[str, int]:
@@ -188,9 +195,11 @@ def _refusals(asks: Sequence[Ask]) -> tuple[Refused, ...]:
     count: Counter[str] = Counter()
     first: dict[str, str] = {}
     for ask in asks:
-        for code in dict.fromkeys(ask.codes) if ask.verdict == "refusal" else ():
-            count[code] += 1
-            first.setdefault(code, ask.text)
+        if ask.verdict != "refusal":
+            continue
+        count.update(set(ask.codes))
+        for code, text in zip(ask.codes, ask.texts, strict=True):
+            first.setdefault(code, text)
     return tuple(
         Refused(code=code, text=said_of(code)[0], remedy=said_of(code)[1], count=number, first=first[code])
         for code, number in sorted(count.items(), key=lambda item: (-item[1], item[0]))

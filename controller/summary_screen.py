@@ -27,8 +27,11 @@ def print_summary(summary: Summary, console: Console, report: Path | None = None
         parts += [Text(), _dose(summary)]
     if summary.latency:
         parts += [Text(), _latency(summary)]
-    parts += [Text(), _foot(summary, report or Path(summary.run_dir) / "report.html")]
+    parts += [Text(), _foot(summary)]
     console.print(Group(*parts), soft_wrap=False)
+    # Not folded: a path in pieces cannot be copied.
+    console.print(Text(f"Report  {report or Path(summary.run_dir) / 'report.html'}"), soft_wrap=True)
+    console.print(Text(STATEMENT))
 
 
 def plain(text: str) -> str:
@@ -138,7 +141,7 @@ def _latency(summary: Summary) -> Table:
     return table
 
 
-def _foot(summary: Summary, report: Path) -> Table:
+def _foot(summary: Summary) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -153,8 +156,6 @@ def _foot(summary: Summary, report: Path) -> Table:
         grid.add_row("Lost", Text("; ".join(lost), style=POOR))
     for note in summary.notes:
         grid.add_row("Note", Text(plain(note), style=POOR))
-    grid.add_row("Report", Text(str(report)))
-    grid.add_row("", Text(STATEMENT))
     return grid
 
 

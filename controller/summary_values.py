@@ -23,14 +23,14 @@ EXIT_TEXT: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request and what became of it; `codes` are those that refused it. The amplitude is in the train's unit."""
+    """One request and what became of it; `codes` refused it, each with its text. The amplitude is in the train's unit."""
 
     id: int
     t_ns: int
     amplitude: float
     verdict: str
     codes: tuple[str, ...]
-    text: str
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
