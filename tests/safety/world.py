@@ -6,10 +6,12 @@ any test may re-execute what it did.
 
 from __future__ import annotations
 
+import functools
 import heapq
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -75,17 +77,25 @@ STRANGER = Ed25519PrivateKey.from_private_bytes(bytes(range(2, 34)))
 SESSION, DIGEST, UID = "s-1", "d" * 64, "stream-1"
 SFREQ_HZ = 500.0
 TICK_NS, BEAT_NS = 10 * MS, 20 * MS
+LONG = os.environ.get("NOCILOOP_LONG") == "1"
 
 
 def rules_of(
-    modality: Modality = "tacs", *, budgets: dict[str, float] | None = None, **watch: object
+    modality: Modality = "tacs", *, budgets: dict[str, float] | None = None, **watch: float
 ) -> Rules:
     """Rules from a whole limits file; `watch` and `budgets` bend its tables."""
+    return _rules_of(modality, tuple((budgets or {}).items()), tuple(watch.items()))
+
+
+@functools.cache
+def _rules_of(
+    modality: Modality, budgets: tuple[tuple[str, float], ...], watch: tuple[tuple[str, float], ...]
+) -> Rules:
     doc = document(modality)
     for name, key in PEOPLE.items():
         doc["people"][name]["public_key"] = public_key_hex(key)
-    doc["watch"] |= watch
-    for budget, high in (budgets or {}).items():
+    doc["watch"] |= dict(watch)
+    for budget, high in budgets:
         doc["budgets"]["session"][budget]["max"] = high
     limits = load(to_toml(doc))
     return Rules(
@@ -99,21 +109,24 @@ def first_state(*, relay: bool = True) -> State:
     return State(entries=1, relay=relay, watch=watch)
 
 
-def hello_of(modality: Modality = "tacs", **bent: Any) -> Hello:
-    whole: dict[str, Any] = {
-        "protocol": PROTOCOL,
-        "session_id": SESSION,
-        "session_digest": DIGEST,
-        "software": "test",
-        "modality": modality,
-        "sfreq_hz": SFREQ_HZ,
-        "stream_uid": UID,
-    }
-    return Hello(**(whole | bent))
+def hello_of(modality: Modality = "tacs", **bent: object) -> Hello:
+    hello = Hello(
+        protocol=PROTOCOL,
+        session_id=SESSION,
+        session_digest=DIGEST,
+        software="test",
+        modality=modality,
+        sfreq_hz=SFREQ_HZ,
+        stream_uid=UID,
+    )
+    return msgspec.structs.replace(hello, **bent)
 
 
-def opened_of(caps: Capabilities, **bent: Any) -> Opened:
-    return Opened(call=0, capabilities=caps, distribution=bent.get("distribution", "nociloop"), version="1")
+def opened_of(caps: Capabilities, distribution: str = "nociloop") -> Opened:
+    return Opened(call=0, capabilities=caps, distribution=distribution, version="1")
+
+
+M = TypeVar("M")
 
 
 class BrokenRule(AssertionError):
@@ -143,6 +156,8 @@ class World:
     data_age_ns: int = 10 * MS
     rate: float = 1.0
     beats: int = 0
+    progressing: bool = True
+    progress: int = 0
     ids: int = 0
     checks: bool = True
     heard: list[FromInterlock] = field(default_factory=list)
@@ -181,7 +196,7 @@ class World:
     def modality(self) -> Modality:
         return self.rules.limits.modality
 
-    def last(self, kind: type[Any]) -> Any:
+    def last(self, kind: type[M]) -> M:
         """The newest message of a kind to the controller."""
         return next(message for message in reversed(self.heard) if isinstance(message, kind))
 
@@ -197,7 +212,7 @@ class World:
     def permits(self) -> list[Permit]:
         return [message for message in self.heard if isinstance(message, Permit)]
 
-    def calls(self, kind: type[Any]) -> list[Any]:
+    def calls(self, kind: type[M]) -> list[M]:
         return [message for message in self.sent if isinstance(message, kind)]
 
     # Making things happen
@@ -278,58 +293,69 @@ class World:
     def tick(self, behind_ns: int = 0) -> Step:
         return self.take(Tick(behind_ns=behind_ns))
 
-    def evidence(self, **bent: Any) -> Evidence:
+    def evidence(self, **bent: object) -> Evidence:
         seen_ns = round((self.mono_ns - self.stream_ns) * self.rate)
-        whole: dict[str, Any] = {
-            "stream_uid": UID,
-            "n_samples": round(seen_ns / 1e9 * SFREQ_HZ),
-            "newest_ns": self.mono_ns - self.data_age_ns,
-            "uncertainty_ns": 100_000,
-            "crc": 1 if self.frozen_crc else self.mono_ns % 2**32,
-            "clean_fraction": self.clean_fraction,
-        }
-        return Evidence(**(whole | bent))
+        evidence = Evidence(
+            stream_uid=UID,
+            n_samples=round(seen_ns / 1e9 * SFREQ_HZ),
+            newest_ns=self.mono_ns - self.data_age_ns,
+            uncertainty_ns=100_000,
+            crc=1 if self.frozen_crc else self.mono_ns % 2**32,
+            clean_fraction=self.clean_fraction,
+        )
+        return msgspec.structs.replace(evidence, **bent)
 
-    def beat(self, **bent: Any) -> Step:
+    def beat(self, progress: int | None = None, **bent: object) -> Step:
         self.beats += 1
-        progress = bent.pop("progress", self.beats)
-        beat = Heartbeat(seq=self.beats, progress=progress, evidence=self.evidence(**bent))
+        if self.progressing:
+            self.progress = self.beats
+        told = self.progress if progress is None else progress
+        beat = Heartbeat(seq=self.beats, progress=told, evidence=self.evidence(**bent))
         return self.take(Beat(heartbeat=beat))
 
-    def request(self, train: Train | None = None, **bent: Any) -> Request:
+    def request(self, train: Train | None = None, **bent: object) -> Request:
         self.ids += 1
-        whole: dict[str, Any] = {
-            "id": self.ids,
-            "train": train or valid_train(self.modality),
-            "onset_at_ns": 0,
-            "response": 0.5,
-            "evidence": self.evidence(),
-        }
-        return Request(**(whole | bent))
+        request = Request(
+            id=self.ids,
+            train=train or valid_train(self.modality),
+            onset_at_ns=0,
+            response=0.5,
+            evidence=self.evidence(),
+        )
+        return msgspec.structs.replace(request, **bent)
 
-    def ask(self, train: Train | None = None, **bent: Any) -> int:
+    def ask(self, train: Train | None = None, **bent: object) -> int:
         """Ask, at once; the id of the request."""
         request = self.request(train, **bent)
         self.take(Asked(request=request))
         return request.id
 
-    def fire(self, request_id: int, onset_at_ns: int = 0, **bent: Any) -> Step:
+    def fire(self, request_id: int, onset_at_ns: int = 0, **bent: object) -> Step:
         evidence = self.evidence(**bent)
         return self.take(
             FireAsked(request=FireRequest(id=request_id, onset_at_ns=onset_at_ns, evidence=evidence))
         )
 
-    def act(self, kind: Literal["arm", "reset"] = "arm", **bent: Any) -> Act:
-        whole: dict[str, Any] = {
-            "act": kind,
-            "person": "ann",
-            "session_id": SESSION,
-            "nonce": f"nonce-{self.state.nonces}",
-            "reason": "a test",
-            "expires_wall_ns": self.now.wall_ns + 3_600_000_000_000,
-        }
-        key = bent.pop("key", PEOPLE["ann"])
-        return sign(key, **(whole | bent))
+    def act(
+        self,
+        kind: Literal["arm", "reset"] = "arm",
+        *,
+        person: str = "ann",
+        session_id: str = SESSION,
+        nonce: str | None = None,
+        valid_s: float = 3600.0,
+        key: Ed25519PrivateKey | None = None,
+    ) -> Act:
+        """A signed act, right in all that is not bent."""
+        return sign(
+            key or PEOPLE.get(person, STRANGER),
+            act=kind,
+            person=person,
+            session_id=session_id,
+            nonce=f"nonce-{self.state.nonces}" if nonce is None else nonce,
+            reason="a test",
+            expires_wall_ns=self.now.wall_ns + round(valid_s * 1e9),
+        )
 
     def present(self, act: Act | None = None) -> Step:
         return self.take(ActPresented(peer=1, uid=1000, act=act or self.act()))
@@ -342,7 +368,7 @@ class World:
         self.host_says(opened_of(caps or caps_of(self.modality)))
         return self
 
-    def join(self, **bent: Any) -> World:
+    def join(self, **bent: object) -> World:
         self.take(Joined(hello=hello_of(self.modality, **bent)))
         return self
 
