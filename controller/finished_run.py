@@ -15,7 +15,7 @@ from controller.recorder import RecordError, recorded_spec
 from controller.run_ledger import RunLedger, read_ledger
 from controller.run_tables import RunTables, read_tables
 from controller.session import SessionErrors, load_session
-from controller.summary_values import Ask, Slice
+from controller.summary_values import Ask, LedgerLine, Slice
 
 DEVICE_RECORD: Final = "device.jsonl"  # where a demonstration leaves it
 
@@ -55,10 +55,13 @@ class Run:
     notes: tuple[str, ...]
 
 
-def read_run(run_dir: Path, device_record: Path | None = None) -> Run:
-    """Read whatever there is; what is missing, torn or at odds stands in `notes`."""
+def read_run(run_dir: Path, device_record: Path | None = None, *, judged: LedgerLine | None = None) -> Run:
+    """Read whatever there is; what is missing, torn or at odds stands in `notes`.
+
+    `judged`: what an earlier reading found of the ledger, for a reading that only draws: without units.
+    """
     tables = read_tables(run_dir)
-    ledger = read_ledger(run_dir / "ledger.jsonl")
+    ledger = read_ledger(run_dir / "ledger.jsonl", judged)
     notes = list(tables.notes)
     session = read_table(run_dir / "session.toml", notes)
     device = None
@@ -89,7 +92,7 @@ def read_run(run_dir: Path, device_record: Path | None = None) -> Run:
         device=device,
         session=session,
         told=told,
-        units=_units(run_dir),
+        units=_units(run_dir) if judged is None else {},
         source="ledger" if from_ledger else "tables",
         asks=ledger.asks if from_ledger else tables.asks,
         slices=ledger.slices if from_ledger else tables.slices,

@@ -24,7 +24,7 @@ REPORT: Final = "report.html"
 
 def write_report(run_dir: Path, summary: Summary, *, run: Run | None = None, out: Path | None = None) -> Path:
     """Write the report of a run, by default into its folder; the path of it. `run` spares reading it again."""
-    html = render(read_run(run_dir) if run is None else run, summary)
+    html = render(read_run(run_dir, judged=summary.ledger) if run is None else run, summary)
     path = out or run_dir / REPORT
     put_file(path, html.encode("utf-8", "replace"))
     return path

@@ -162,9 +162,16 @@ def _spread(line: Spread) -> tuple[str, ...]:
 
 def tables(summary: Summary) -> Iterator[str]:
     """Refusals, trips, limits, budgets, biomarkers."""
+    yield _refused(summary)
+    yield _in_force(summary)
+    yield _in_numbers(summary)
+
+
+def _refused(summary: Summary) -> str:
+    """What was refused, and what latched to safe; each with its remedy."""
     trips = [(trip.code, f"{trip.at_s:.2f}", trip.text, trip.remedy) for trip in summary.trips]
     refusals = [(r.code, str(r.count), r.text, r.remedy, r.first) for r in summary.refusals]
-    yield section(
+    return section(
         "Trips and refusals",
         table(
             ("code", "#at, s", "what happened", "what to do"), trips, "Trips: latched to safe.", "No trip."
@@ -176,6 +183,10 @@ def tables(summary: Summary) -> Iterator[str]:
             "No refusal.",
         ),
     )
+
+
+def _in_force(summary: Summary) -> str:
+    """The effective limits and the budgets."""
     limits = [
         (
             line.quantity,
@@ -195,7 +206,7 @@ def tables(summary: Summary) -> Iterator[str]:
         )
         for line in summary.dose
     ]  # fmt: skip
-    yield section(
+    return section(
         "Limits and budgets in force",
         table(
             ("quantity", "#low", "#high", "unit", "set by", "status", "source"),
@@ -210,6 +221,10 @@ def tables(summary: Summary) -> Iterator[str]:
             "No budget is known.",
         ),
     )
+
+
+def _in_numbers(summary: Summary) -> str:
+    """The biomarkers' distributions, and why values were missing."""
     markers = [
         (
             line.name, line.unit, str(line.n), number(line.median), number(line.p05), number(line.p95),
@@ -218,7 +233,7 @@ def tables(summary: Summary) -> Iterator[str]:
         )
         for line in summary.biomarkers
     ]  # fmt: skip
-    yield section(
+    return section(
         "Biomarkers in numbers",
         table(
             (

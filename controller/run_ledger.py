@@ -70,13 +70,13 @@ class RunLedger:
     dose: tuple[DoseAt, ...] = ()
 
 
-def read_ledger(path: Path) -> RunLedger:
-    """Read and verify; whatever is wrong stands in `line.problems`."""
+def read_ledger(path: Path, judged: LedgerLine | None = None) -> RunLedger:
+    """Read and verify; whatever is wrong stands in `line.problems`. `judged` spares verifying it once more."""
     try:
         lines, _, _ = read(path)
     except LedgerUnreadable as error:
         return RunLedger(line=_unread(str(error)))
-    line = _judged(path)
+    line = judged or _judged(path)
     genesis = lines[0].held
     if not isinstance(genesis, Genesis):
         return RunLedger(line=line)
