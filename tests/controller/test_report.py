@@ -160,7 +160,7 @@ def test_a_folder_without_its_ledger_still_has_plots(folder: Path, tmp_path: Pat
 
 
 def test_a_long_session_stays_small(run: Run):
-    count = 20_000
+    count = 8_000
     rows = tuple(
         ReadingRow(
             index=index, t_ns=T0_NS + index * 100 * MS, ok=True,
@@ -169,7 +169,7 @@ def test_a_long_session_stays_small(run: Run):
         for index in range(count)
     )  # fmt: skip
     long = replace(run, tables=replace(run.tables, readings=rows), end_ns=T0_NS + count * 100 * MS)
-    assert len(render(long, summarise_run(long))) < 700_000
+    assert len(render(long, summarise_run(long))) < 600_000
 
 
 def test_thinning_keeps_peaks_and_gaps():

@@ -190,12 +190,19 @@ def test_each_file_may_be_missing(broken: Path, name: str):
     assert screen(summary)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00\xff" * 300 + b"\n{}\n"])
 @pytest.mark.parametrize("name", FILES)
-def test_each_file_may_hold_anything(broken: Path, name: str, content: bytes):
-    (broken / name).write_bytes(content)
+def test_each_file_may_hold_anything(broken: Path, name: str):
+    (broken / name).write_bytes(b"\x00\xff" * 300 + b"\n{}\n")
+    assert screen(summarise(broken))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n[1]\n", b"a,b\n1,2\n"])
+def test_all_files_may_hold_anything(broken: Path, content: bytes):
+    for name in FILES:
+        (broken / name).write_bytes(content)
     summary = summarise(broken)
     assert screen(summary)
+    assert not summary.ledger.ok
     assert write_summary(broken, summary).exists()
 
 
@@ -334,7 +341,7 @@ def test_the_screen_is_plain_where_there_is_no_terminal(tacs: Path):
     assert "not a medical device" in text
 
 
-@pytest.mark.parametrize("width", [20, 40, 80, 200])
+@pytest.mark.parametrize("width", [20, 80])
 def test_any_width_will_do(tacs: Path, width: int):
     lines = screen(summarise(tacs), width).splitlines()
     assert max(len(line) for line in lines if not line.startswith("Report")) <= width
