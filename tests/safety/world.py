@@ -109,8 +109,8 @@ def first_state(*, relay: bool = True) -> State:
     return State(entries=1, relay=relay, watch=watch)
 
 
-def hello_of(modality: Modality = "tacs", **bent: object) -> Hello:
-    hello = Hello(
+def hello_of(modality: Modality = "tacs") -> Hello:
+    return Hello(
         protocol=PROTOCOL,
         session_id=SESSION,
         session_digest=DIGEST,
@@ -119,7 +119,6 @@ def hello_of(modality: Modality = "tacs", **bent: object) -> Hello:
         sfreq_hz=SFREQ_HZ,
         stream_uid=UID,
     )
-    return msgspec.structs.replace(hello, **bent)
 
 
 def opened_of(caps: Capabilities, distribution: str = "nociloop") -> Opened:
@@ -369,7 +368,7 @@ class World:
         return self
 
     def join(self, **bent: object) -> World:
-        self.take(Joined(hello=hello_of(self.modality, **bent)))
+        self.take(Joined(hello=msgspec.structs.replace(hello_of(self.modality), **bent)))
         return self
 
     def ready(self) -> World:
