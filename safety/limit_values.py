@@ -98,7 +98,7 @@ class Limits(Value, frozen=True):
     """A limits.toml that was found to be whole. `digest` is the SHA-256 of its bytes, in hex.
 
     `unverified` names each number that nobody has checked against its source, in the file or in the
-    modality's code ("protocol.amplitude_ma_pp", "absolute.n_pulses", "tissue.rossi2009_table4"): such
+    modality's code ("protocol.amplitude_ma_pp", "absolute.n_pulses", "tissue.rossi2009_table5"): such
     limits run simulated endpoints only.
     """
 

@@ -83,15 +83,12 @@ def _parse(content: bytes) -> dict[str, object]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise LimitsErrors((f"{FILE}: found text that is not TOML: {_one_line(error)}",)) from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of thousands of digits; arrays nested without end
+    except (ValueError, RecursionError) as error:  # thousands of digits; arrays nested without end
         raise LimitsErrors((f"{FILE}: found what no TOML reader takes: {_one_line(error)}",)) from None
 
 
 def _one_line(error: Exception) -> str:
-    return ascii(str(error))[1:-1][:200]
+    return ascii(str(error))[1:-1]
 
 
 def _read(root: Table, digest: str) -> Limits:
@@ -201,8 +198,9 @@ def _read_end(row: Table, key: str, declared: Declared, about: str) -> float:
 def _read_provenance(row: Table, unit: str) -> tuple[str, str, str, Status]:
     """Unit, source, edition, status: what makes a number a limit."""
     known: tuple[Status, ...] = ("verified", "unverified")
+    row.choice("unit", (unit,))  # this word or a problem
     return (
-        row.choice("unit", (unit,)) or unit,
+        unit,
         row.text("source", "where the number comes from, on one line"),
         row.text("edition", "the edition of the source, on one line"),
         row.choice("status", known) or "unverified",

@@ -2,7 +2,8 @@
 
 The unit of intensity is % of the resting motor threshold (rMT) measured on the day. Between the cells of a
 table the next *higher* frequency and intensity hold; nothing is interpolated, nothing lies beyond the last.
-Trains come again and again in a loop, so the tables for repeated trains bind wherever they are stricter.
+Trains come again and again in a loop, so the table for repeated trains holds (table 5, part B): it is the stricter
+one in every cell, and the table for a single train (table 4) stands in the tests, which hold this one to it.
 """
 
 from __future__ import annotations
@@ -127,9 +128,6 @@ BUDGETS = (
     ),
 )
 
-SINGLE_TRAIN = Formula(
-    name="rossi2009_table4", source=_ROSSI, edition="2009, from memory", status="unverified"
-)
 REPEATED_TRAINS = Formula(
     name="rossi2009_table5",
     source="Rossi et al. 2009 table 5, part B, after Chen et al. 1997",
@@ -142,20 +140,11 @@ LONG_INTERVAL = Formula(
     edition="2009, from memory",
     status="unverified",
 )
-FORMULAS = (SINGLE_TRAIN, REPEATED_TRAINS, LONG_INTERVAL)
+FORMULAS = (REPEATED_TRAINS, LONG_INTERVAL)
 
-# Longest single train in s, by % rMT and Hz (table 4). Where the paper has ">", the longest tested holds.
-SECONDS_SINGLE: Mapping[int, Mapping[int, str]] = MappingProxyType(
-    {
-        90: MappingProxyType({1: "1800", 5: "10", 10: "5", 20: "2.05", 25: "1.28"}),
-        100: MappingProxyType({1: "1800", 5: "10", 10: "5", 20: "2.05", 25: "1.28"}),
-        110: MappingProxyType({1: "1800", 5: "10", 10: "5", 20: "1.6", 25: "0.84"}),
-        120: MappingProxyType({1: "360", 5: "10", 10: "4.2", 20: "1.0", 25: "0.4"}),
-        130: MappingProxyType({1: "50", 5: "10", 10: "2.9", 20: "0.55", 25: "0.24"}),
-    }
-)
-# Longest repeated train in s, and its pulses (table 5, part B). The 0.7 s / 17 pulses recalled for 25 Hz at
-# 110 % are above three quarters of the single train (0.63 s), the rule of the other cells: 0.6 s / 15.
+# Longest repeated train in s, and its pulses, by % rMT and Hz; where the paper has ">", the longest tested. The
+# 0.7 s / 17 pulses recalled for 25 Hz at 110 % are above three quarters of the single train (0.63 s), the rule of
+# the other cells: 0.6 s / 15.
 REPEATED: Mapping[int, Mapping[int, tuple[str, int]]] = MappingProxyType(
     {
         100: MappingProxyType(
@@ -211,14 +200,13 @@ def check_threshold(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 
 
 def longest(pct_rmt: Fraction, rate_hz: Fraction) -> tuple[Fraction, int] | None:
-    """The longest train in s and in pulses, the stricter of both tables; None where no table has a row."""
+    """The longest train in s and in pulses; None where the table has no row."""
     rate = next((column for column in (1, 5, 10, 20, 25) if rate_hz <= column), None)
-    single = next((row for row in SECONDS_SINGLE if pct_rmt <= row), None)
-    repeated = next((row for row in REPEATED if pct_rmt <= row), None)
-    if rate is None or single is None or repeated is None or not (rate_hz > 0 and pct_rmt >= 0):
+    intensity = next((row for row in REPEATED if pct_rmt <= row), None)
+    if rate is None or intensity is None or not (rate_hz > 0 and pct_rmt >= 0):
         return None
-    seconds, pulses = REPEATED[repeated][rate]
-    return min(Fraction(seconds), Fraction(SECONDS_SINGLE[single][rate])), pulses
+    seconds, pulses = REPEATED[intensity][rate]
+    return Fraction(seconds), pulses
 
 
 def interval_after_ns(wave: PulseTrain, limits: Limits) -> int:
@@ -318,7 +306,9 @@ def _check_tables(pct: Fraction, rate: Fraction, n_pulses: int) -> list[Reason]:
     most = longest(pct, rate)
     if most is None:
         return [
-            reason(TRAIN_TOO_LONG, f"no table has a row for {at}", quantity=TRAIN_TIME.name, set_by="tissue")
+            reason(
+                TRAIN_TOO_LONG, f"the table has no row for {at}", quantity=TRAIN_TIME.name, set_by="tissue"
+            )
         ]
     seconds_max, pulses_max = most
     seconds = n_pulses / rate

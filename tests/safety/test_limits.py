@@ -363,6 +363,51 @@ def test_numbers_outside_their_range_are_refused_by_the_next_float(modality: Mod
         table.update(before)
 
 
+RANGES = [
+    (("relay", "silence_ms"), 50, 150),
+    (("watch", "data_age_ms"), 20, 1000),
+    (("watch", "heartbeat_ms"), 20, 200),
+    (("watch", "host_ms"), 20, 200),
+    (("watch", "clean_fraction_min"), 0.5, 1.0),
+    (("watch", "rate_tolerance_pct"), 0.1, 20.0),
+    (("watch", "lapses_max"), 1, 3),
+    (("watch", "off_min_ms"), 100, 60_000),
+    (("file", "schema"), 1, 1),
+    (("file", "serial"), 1, 2**53),
+    (("contacts", "F3", "area_cm2"), 0.5, 100.0),
+    (("inputs", "motor_threshold_pct_mso"), 15.0, 100.0),
+]
+
+
+@pytest.mark.parametrize(("path", "low", "high"), RANGES, ids=[".".join(path) for path, _, _ in RANGES])
+def test_the_ranges_of_all_other_numbers_are_inclusive(path: tuple[str, ...], low: float, high: float):
+    modality: Modality = "rtms" if path[0] == "inputs" else "tacs"
+    whole = isinstance(low, int)
+    below = low - 1 if whole else math.nextafter(low, -math.inf)
+    above = high + 1 if whole else math.nextafter(high, math.inf)
+    assert problems(bent(modality, path, low)) == problems(bent(modality, path, high)) == ()
+    assert len(key_lines(bent(modality, path, below), path)) == 1
+    assert len(key_lines(bent(modality, path, above), path)) == 1
+
+
+def test_what_was_found_is_cut_and_what_is_known_is_listed():
+    (line,) = key_lines(bent("tacs", ("file", "title"), "x" * 201), ("file", "title"))
+    assert f'found "{"x" * 60}", expected' in line
+    (line,) = key_lines(bent("tacs", ("site_limits", "tail"), 1), ("site_limits", "tail"))
+    assert line.endswith("expected no such key here (known: none)")
+    (line,) = key_lines(bent("tacs", ("participant", "name"), "x"), ("participant", "name"))
+    assert line.endswith("expected no such key here (known: code)")
+
+
+def test_a_file_that_is_no_toml_says_where():
+    assert problems(b"a = \n") == (
+        "limits.toml: found text that is not TOML: Invalid value (at line 1, column 5)",
+    )
+    assert problems(b"a = \xff")[0] == (
+        "limits.toml: found a byte at 4 that is not UTF-8, expected UTF-8 text"
+    )
+
+
 def test_a_line_says_key_found_expected_and_bound():
     assert problems(bent("tacs", ("protocol_limits", "amplitude_ma_pp", "max"), "2")) == (
         'limits.toml: key protocol_limits.amplitude_ma_pp.max: found "2", expected a finite number from 0 to 4 '
@@ -455,6 +500,8 @@ def test_a_file_is_valid_for_a_year_at_most(first: str, last: str, good: bool):
 def test_dates_that_can_never_hold_are_refused(name: str, on: str):
     path = ("inputs", name)
     assert len(key_lines(bent("rtms", path, datetime.date.fromisoformat(on)), path)) == 1
+    for held in ("2026-01-01", "2026-12-31"):
+        assert problems(bent("rtms", path, datetime.date.fromisoformat(held))) == ()
 
 
 @pytest.mark.parametrize("name", ["tdcs", "TACS", "", "rtms "])
@@ -520,6 +567,10 @@ def test_people():
     assert problems(nobody) == (
         'limits.toml: key people: found no operator, expected at least one person whose role is "operator"',
     )
+    officers, operators = document("tacs"), document("tacs")
+    officers["people"]["ann"]["role"] = "officer"
+    operators["people"]["bob"]["role"] = "operator"
+    assert len(problems(officers)) == 1 and problems(operators) == ()
     twins = document("tacs")
     twins["people"]["bob"]["public_key"] = KEYS["ann"]
     assert len(key_lines(twins, ("people", "bob", "public_key"))) == 1

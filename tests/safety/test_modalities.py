@@ -100,6 +100,37 @@ def inner(modality: Modality, name: str, layer: str) -> tuple[float, float]:
     return (math.ceil(low), math.floor(high)) if declared.integer else (round(low, 3), round(high, 3))
 
 
+# The absolute bounds, a second time: whoever changes one says so twice
+
+ABSOLUTE = {
+    "amplitude_ma_pp": (0.0, 4.0),
+    "frequency_hz": (0.1, 100.0),
+    "phase_rad": (-2 * math.pi, 2 * math.pi),
+    "ramp_up_ms": (10, 30_000),
+    "ramp_down_ms": (10, 500),
+    "duration_ms": (10, 500),
+    "slew_ma_per_s": (0.0, 2.0),
+    "impedance_kohm": (0.0, 20.0),
+    "density_ma_cm2": (0.0, 0.63),
+    "amplitude_pct_mso": (0.0, 100.0),
+    "rate_hz": (0.1, 25.0),
+    "n_pulses": (1, 50),
+    "pct_rmt": (0.0, 130.0),
+    "train_s": (0.0, 10.0),
+    "interval_s": (5.0, 3600.0),
+}
+BUDGETS = {
+    "tacs": {"on_time_s": 2400.0, "charge_c": 7.2},
+    "rtms": {"on_time_s": 5400.0, "n_pulses": 3000.0},
+}
+
+
+def test_the_absolute_bounds_are_these():
+    declared = {d.name: (d.low, d.high) for m in MODALITIES for d in quantities_of(m)}
+    assert declared == ABSOLUTE
+    assert {m: {b.name: b.high for b in budgets_of(m)} for m in MODALITIES} == BUDGETS
+
+
 # Boundary triples of every row
 
 
@@ -338,7 +369,9 @@ def test_each_modality_refuses_the_trains_of_the_other(modality: Modality):
 def test_a_device_of_another_modality_is_refused(modality: Modality):
     for modalities in ((), ("tacs",) if modality == "rtms" else ("rtms",)):
         caps = msgspec.structs.replace(caps_of(modality), modalities=modalities)
-        assert codes(check(valid_train(modality), limits_of(modality), caps, FACTS)) == ["ILK-106"]
+        (reason,) = check(valid_train(modality), limits_of(modality), caps, FACTS)
+        assert reason.code == "ILK-106"
+        assert reason.text.endswith(f"the device for {', '.join(modalities) or 'nothing'}")
 
 
 # Facts

@@ -129,6 +129,24 @@ def test_both_seconds_and_pulses_are_named():
     assert "20 Hz and 120 %rMT" in found[0].text
 
 
+def test_no_repeated_train_is_longer_than_the_longest_single_one():
+    # Rossi 2009 table 4, and the quarter less of Chen 1997 (rounded to 0.1 s) where the train was not just tested.
+    single = {
+        90: ("1800", "10", "5", "2.05", "1.28"),
+        100: ("1800", "10", "5", "2.05", "1.28"),
+        110: ("1800", "10", "5", "1.6", "0.84"),
+        120: ("360", "10", "4.2", "1.0", "0.4"),
+        130: ("50", "10", "2.9", "0.55", "0.24"),
+    }
+    for pct, row_s in single.items():
+        for hz, seconds in zip((1, 5, 10, 20, 25), row_s, strict=True):
+            found = longest(Fraction(pct), Fraction(hz))
+            assert found is not None and found[0] <= Fraction(seconds)
+            assert Fraction(found[1], hz) <= found[0]
+            if hz >= 20:
+                assert found[0] <= Fraction(seconds) * Fraction(3, 4) + Fraction(1, 20)
+
+
 def test_the_cleared_depression_train_is_beyond_what_repeats_without_a_longer_interval():
     assert ("ILK-108", "train_s", "tissue") in refused(pulses(60.0, 10.0, 40))
     assert refused(pulses(60.0, 10.0, 32)) == []
@@ -183,6 +201,8 @@ def test_the_threshold_lowers_the_amplitude_that_is_shown():
     effective = {r.quantity: r for r in rows(limits_of("rtms"), CAPS)}
     assert effective["amplitude_pct_mso"].high == 60.0 and effective["amplitude_pct_mso"].set_by == "tissue"
     assert amplitude_ceiling("rtms", rows(limits_of("rtms"), CAPS), 0.0, 0) == 60.0
+    odd = {r.quantity: r for r in rows(load(to_toml(_with_threshold(33.3333333))), CAPS)}
+    assert odd["amplitude_pct_mso"].high == 39.999999  # toward less
     high = load(to_toml(_with_threshold(90.0)))
     effective = {r.quantity: r for r in rows(high, CAPS)}
     assert effective["amplitude_pct_mso"].high == 80.0 and effective["amplitude_pct_mso"].set_by == "protocol"
@@ -292,6 +312,8 @@ def test_the_longest_interval_of_the_layers_holds(layer: str):
     assert interval_after_ns(pulses(), limits) == 9_000_000_001
     found = next(r for r in rows(limits, CAPS) if r.quantity == "interval_s")
     assert (found.low, found.set_by) == (9.000000001, layer)
+    doc[f"{layer}_limits"]["interval_s"]["min"] = 9.0000000011
+    assert interval_after_ns(pulses(), load(to_toml(doc))) == 9_000_000_002  # toward more
 
 
 def test_a_hold_has_no_interval():
@@ -307,6 +329,11 @@ def test_a_hold_has_no_interval():
 )
 def test_the_most_pulses_that_a_span_can_hold(span_ns: int, n_pulses: int):
     assert exposure(pulses(45.0, 10.0, 40), span_ns, 45.0).n_pulses == n_pulses
+
+
+@pytest.mark.parametrize(("rate", "n_pulses"), [(0.1, 1), (0.5, 1), (1.0, 2)])
+def test_slow_trains_count_their_pulses_too(rate: float, n_pulses: int):
+    assert exposure(pulses(rate_hz=rate, n_pulses=5), 10**9, 45.0).n_pulses == n_pulses
 
 
 def test_time_is_rounded_up():

@@ -77,6 +77,30 @@ def test_shares_that_do_not_balance_on_known_contacts_are_refused(pairs: tuple[t
     assert all(r.text.isprintable() and len(r.text) < 300 and math.isfinite(r.value) for r in found)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "good"),
+    [
+        ((("F3", 1.0), ("Oz", -0.999999999)), True),
+        ((("F3", 1.0), ("Oz", -0.9999999989)), False),
+        ((("F3", 1.0), ("Oz", -1.000000001)), True),
+        ((("F3", 1.0), ("Oz", -1.0000000011)), False),
+        ((("F3", 1.000000001), ("Oz", -1.000000001)), True),
+        ((("F3", 1.0000000011), ("Oz", -1.0000000011)), False),
+        ((("F3", 0.999999999), ("Oz", -0.999999999)), True),
+        ((("F3", 0.9999999989), ("Oz", -0.9999999989)), False),
+    ],
+)
+def test_shares_balance_to_one_part_in_a_thousand_million(pairs: tuple[tuple[str, float], ...], good: bool):
+    found = check(hold(outputs=outputs(*pairs)), limits_of("tacs"), CAPS, FACTS)
+    assert [r.code for r in found] == ([] if good else ["ILK-107"])
+
+
+def test_a_part_of_the_amplitude_is_told_with_what_was_expected():
+    (reason,) = check(hold(outputs=outputs(("F3", 0.5), ("Oz", -0.5))), limits_of("tacs"), CAPS, FACTS)
+    assert (reason.value, reason.limit) == (0.5, 1.0)
+    assert "sum to 0.5, expected 1" in reason.text
+
+
 def test_shares_that_balance():
     three = document("tacs")
     three["contacts"]["F4"] = {"area_cm2": 35.0}
@@ -128,6 +152,10 @@ def test_many_wrong_names_get_few_words():
     doc["contacts"] = {f"c{i}": {"area_cm2": 10.0} for i in range(64)}
     wrong = outputs(*((f"x{i}" + "y" * 50, math.nan) for i in range(64)))
     found = check(hold(outputs=wrong), load(to_toml(doc)), CAPS, FACTS)
+    few = check(hold(outputs=wrong[:4]), load(to_toml(doc)), CAPS, FACTS)
+    assert len(few) == 3 and all("more" not in r.text and r.text.count("'x") == 4 for r in few)
+    five = check(hold(outputs=wrong[:5]), load(to_toml(doc)), CAPS, FACTS)
+    assert all(r.text.endswith("and 1 more") and r.text.count("'x") == 4 for r in five)
     assert len(found) == 3 and all(r.text.endswith("and 60 more") and len(r.text) < 300 for r in found)
 
 
@@ -236,6 +264,7 @@ def slew(train: Train, now: float, limits: Limits | None = None) -> tuple[Reason
 def test_slew_is_the_rise_over_the_ramp():
     assert slew(hold(1.0, ramp_up_ms=1000), 0.0) == ()
     assert slew(hold(1.5, ramp_up_ms=500), 1.0) == ()
+    assert slew(hold(1.5, ramp_up_ms=1000), 0.5) == ()
     assert slew(hold(0.0, ramp_up_ms=1), 2.0) == ()
     assert slew(hold(1.0, ramp_up_ms=1), 1.0) == ()
     (reason,) = slew(hold(1.0, ramp_up_ms=999), 0.0)
@@ -278,6 +307,7 @@ def test_the_ceiling_is_what_slew_and_limits_let_through():
     assert (
         amplitude_ceiling(limits.modality, rows(limits, CAPS), 0.0, 0) == 0.4
     )  # the ramp as long as the lease of 400 ms
+    assert amplitude_ceiling(limits.modality, rows(limits, CAPS), 0.0, 1) == 0.001
     assert amplitude_ceiling(limits.modality, rows(limits, CAPS), math.nan, 1000) == 1.0
 
 
