@@ -1,7 +1,8 @@
 """The foreground process of `run`: starts interlock and controller, turns Ctrl-C into STOP, reaps.
 
 It sends STOP itself, on the stop socket: a controller that hangs in C never sees a Ctrl-C. Standard library only, and
-nothing here decides: it starts, watches, and says in the end what became of each.
+nothing here decides: it starts, watches, and says in the end what became of each. A controller that outlives its
+session's zero is ended.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +26,8 @@ from safety.stop import press
 START_S = 10.0
 POLL_S = 0.05
 END_S = 5.0
+HUNG_S = 6.0  # own choice: at zero, a controller needs a part of it to close its files
+ASK_S = 0.5
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 DONE, USAGE, REFUSED, TRIPPED, INTERNAL, INTERRUPTED = 0, 2, 3, 4, 70, 130
@@ -53,12 +57,22 @@ class Plan:
 
 @dataclass(slots=True)
 class Children:
-    """The processes of a session, and the pipe whose end tells them that we are gone."""
+    """The processes of a session, the pipe whose end tells them that we are gone, and one that signals write to."""
 
     interlock: subprocess.Popen[bytes] | None = None
     controller: subprocess.Popen[bytes] | None = None
     alive: int = -1
-    interrupts: list[float] = field(default_factory=list)
+    woken: tuple[int, int] = field(default_factory=lambda: os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
+    interrupts: int = 0
+
+    def interrupt(self, *_: object) -> None:
+        """A signal handler: counted here, pressed by `_watch`, which the pipe wakes at once."""
+        self.interrupts += 1
+
+    def rest(self) -> None:
+        """Wait a little, or until a signal comes."""
+        if select.select([self.woken[0]], [], [], POLL_S)[0]:
+            os.read(self.woken[0], 64)
 
 
 class RefusedToStart(Exception):
@@ -68,8 +82,9 @@ class RefusedToStart(Exception):
 def supervise(plan: Plan) -> int:
     """Run one session to its end; its exit status. Leaves no process behind."""
     children = Children()
-    before = signal.signal(signal.SIGINT, lambda *_: children.interrupts.append(time.monotonic()))
-    before_term = signal.signal(signal.SIGTERM, lambda *_: children.interrupts.append(time.monotonic()))
+    before = signal.signal(signal.SIGINT, children.interrupt)
+    before_term = signal.signal(signal.SIGTERM, children.interrupt)
+    before_fd = signal.set_wakeup_fd(children.woken[1], warn_on_full_buffer=False)
     try:
         directory = _start(plan, children)
         return _watch(plan, children, directory)
@@ -78,8 +93,41 @@ def supervise(plan: Plan) -> int:
         return REFUSED
     finally:
         _reap(children)
+        signal.set_wakeup_fd(before_fd)
         signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGTERM, before_term)
+        for fd in children.woken:
+            os.close(fd)
+
+
+class Attendant:
+    """Asks the interlock for its status, and arms once, in a thread of its own: no question holds up a Ctrl-C."""
+
+    def __init__(self, plan: Plan, path: Path) -> None:
+        self.armed = False
+        self.phase = ""
+        self.missing = "the interlock does not answer"
+        self._plan = plan
+        self._path = path
+        self._over = threading.Event()
+        threading.Thread(target=self._attend, name="attendant", daemon=True).start()
+
+    def stand_back(self) -> None:
+        """Arm no more."""
+        self._over.set()
+
+    def _attend(self) -> None:
+        while not self._over.wait(ASK_S if self.armed else POLL_S):
+            status = self._plan.ask(self._path)
+            if status is None:
+                continue
+            self.phase = status.phase
+            if not self.armed:
+                self.missing = "; ".join(status.missing) or self.missing
+            if not self.armed and status.phase == "READY" and not self._over.is_set():
+                result = self._plan.arm(self._path)
+                self.armed = result.ok
+                self.missing = "" if result.ok else f"{result.code} {result.text}"
 
 
 def _start(plan: Plan, children: Children) -> Path:
@@ -142,27 +190,28 @@ def _ready_line(interlock: subprocess.Popen[bytes], errors: Path) -> dict[str, l
 
 def _watch(plan: Plan, children: Children, directory: Path) -> int:
     """Arm when ready, pass on STOP, until the controller has ended; the exit status."""
-    armed, pressed, missing = False, 0, ""
-    deadline = time.monotonic() + START_S * 3
-    while children.controller is not None and children.controller.poll() is None:
-        if len(children.interrupts) > pressed:
-            pressed += 1
-            _stop(plan, directory / STOP, again=pressed > 1)
-        if not armed and not pressed:
-            status = plan.ask(directory / ACTS)
-            if status is not None and status.phase == "READY":
-                result = plan.arm(directory / ACTS)
-                armed = result.ok
-                missing = "" if result.ok else f"{result.code} {result.text}"
-            elif status is not None:
-                missing = "; ".join(status.missing)
-            if not armed and time.monotonic() > deadline:
-                plan.say(f"not armed: {missing or 'the interlock does not answer'}")
-                children.controller.terminate()
-                children.controller.wait(END_S)
+    attendant = Attendant(plan, directory / ACTS)
+    pressed, begun_s = 0, time.monotonic()
+    over_s: float | None = None
+    try:
+        while children.controller is not None and children.controller.poll() is None:
+            now_s = time.monotonic()
+            while pressed < children.interrupts:
+                pressed += 1
+                _stop(plan, directory / STOP, again=pressed > 1)
+            if not (attendant.armed or pressed) and now_s - begun_s > START_S * 3:
+                plan.say(f"not armed: {attendant.missing}")
+                _end_controller(children)
                 return REFUSED
-        time.sleep(POLL_S)
-    return _status(children, interrupted=pressed > 0)
+            if attendant.phase == "TRIPPED" or (children.interlock and children.interlock.poll() is not None):
+                over_s = over_s or now_s
+                if now_s - over_s > HUNG_S:
+                    plan.say(f"the controller does not answer {HUNG_S:g} s after the end: it is ended")
+                    _end_controller(children)
+            children.rest()
+    finally:
+        attendant.stand_back()
+    return _status(plan, children, interrupted=pressed > 0)
 
 
 def _stop(plan: Plan, path: Path, *, again: bool) -> None:
@@ -175,10 +224,13 @@ def _stop(plan: Plan, path: Path, *, again: bool) -> None:
     )
 
 
-def _status(children: Children, *, interrupted: bool) -> int:
+def _status(plan: Plan, children: Children, *, interrupted: bool) -> int:
     """The session's exit status out of how its processes ended."""
     ended = children.controller.returncode if children.controller is not None else INTERNAL
     interlock = _end_interlock(children)
+    for name, status in (("controller", ended), ("interlock", interlock)):
+        if status < 0:
+            plan.say(f"the {name} was killed ({signal.Signals(-status).name}); see {plan.run_dir}")
     if interlock < 0 or ended < 0:
         return INTERRUPTED if interrupted and interlock >= 0 else INTERNAL
     if interrupted:
@@ -199,16 +251,24 @@ def _end_interlock(children: Children) -> int:
     return interlock.wait()
 
 
+def _end_controller(children: Children) -> None:
+    """Tell the controller to end in order; one that does not is killed."""
+    controller = children.controller
+    if controller is None:
+        return
+    controller.terminate()
+    try:
+        controller.wait(END_S)
+    except subprocess.TimeoutExpired:
+        controller.kill()
+        controller.wait()
+
+
 def _reap(children: Children) -> None:
     """Leave nobody behind. Closing the pipe tells them, too, were we killed instead."""
     if children.alive >= 0:
         os.close(children.alive)
     if children.controller is not None and children.controller.poll() is None:
-        children.controller.terminate()
-        try:
-            children.controller.wait(END_S)
-        except subprocess.TimeoutExpired:
-            children.controller.kill()
-            children.controller.wait()
+        _end_controller(children)
     if children.interlock is not None and children.interlock.poll() is None:
         _end_interlock(children)
