@@ -10,7 +10,7 @@ import os
 from typing import Final, TextIO
 
 from controller.eeg import Block, Cycle
-from controller.summary_values import AMPLITUDE_UNIT
+from controller.finished.values import AMPLITUDE_UNIT
 from controller.taps import Event, Offered
 from safety.messages import DeliveryReport, Permit, PhaseChanged, Refusal, Trip
 

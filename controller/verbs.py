@@ -74,16 +74,18 @@ def finish(ended: Ended, device_record: Path | None) -> int:
     """Summarise a run that has ended, write its report and manifest, say it; the exit status."""
     from rich.console import Console
 
+    from controller.finished.report import write_report
+    from controller.finished.run import read_run
+    from controller.finished.screen import print_summary
+    from controller.finished.summary import summarise_run, write_summary
     from controller.manifest import write_manifest
-    from controller.report import write_report
-    from controller.summary import summarise, write_summary
-    from controller.summary_screen import print_summary
 
     if ended.status == 3:
         return ended.status
-    summary = summarise(ended.run_dir, device_record, exit_status=ended.status)
+    run = read_run(ended.run_dir, device_record)
+    summary = summarise_run(run, exit_status=ended.status)
     write_summary(ended.run_dir, summary)
-    report = write_report(ended.run_dir, summary)
+    report = write_report(ended.run_dir, summary, run=run)
     write_manifest(ended.run_dir)
     print_summary(summary, Console(), report)
     return ended.status
@@ -148,8 +150,9 @@ def _show_check(files: Files, rows: tuple[Row, ...], against: tuple[str, ...]) -
     console.print(
         f"limits   {files.limits_path}  digest {limits.digest[:16]}, valid {limits.valid_from} to {limits.valid_until}"
     )
+    device = limits.device
     console.print(
-        f"device   {limits.device.driver} of {limits.device.distribution} at {limits.device.endpoint}, identity {limits.device.identity}"
+        f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}"
     )
     if limits.unverified:
         console.print(f"unverified rows run simulated endpoints only: {', '.join(limits.unverified)}")

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from controller.summary_values import Spread
+from controller.finished.values import Spread
 from sim.process_watch import ProcessWatch, Seen
 
 app = typer.Typer(help="Every figure that the documents quote.", no_args_is_help=True)
@@ -64,8 +64,8 @@ def latency_verb(
 
 def measure_latency(seconds: float) -> Latency:
     """Run floor and session on the same simulated amplifier, one sample a push at 500 Hz, 32 channels."""
+    from controller.finished.summary import summarise
     from controller.running import run_session
-    from controller.summary import summarise
     from sim.demo import demo_files, private, world
 
     with tempfile.TemporaryDirectory(prefix="nociloop-bench-") as name:
@@ -98,7 +98,7 @@ def bare_pull(source_id: str, seconds: float) -> Spread:
     """The floor: pull_sample in a loop and nothing else, in this process, on the same stream."""
     import pylsl
 
-    from controller.run_latency import spreads
+    from controller.finished.latency import spreads
 
     found = pylsl.resolve_byprop("source_id", source_id, 1, 10.0)
     inlet = pylsl.StreamInlet(found[0], max_buflen=5, recover=False)

@@ -84,7 +84,7 @@ from tests.safety.strategies import TODAY, caps_of, document, hold, pulses, to_t
 MS = 1_000_000
 T0_NS = 7_000_000_000_000
 SFREQ_HZ = 250.0
-SESSION = Path(__file__).parents[2] / "sim" / "demo_files" / "session-tacs.toml"
+SESSION = Path(__file__).parents[3] / "sim" / "demo_files" / "session-tacs.toml"
 CHANNELS = (
     "Fz",
     "FC1",

@@ -16,14 +16,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from controller.finished_run import Run, read_run
+from controller.finished.plots import biomarkers_svg
+from controller.finished.report import render, report_verb, write_report
+from controller.finished.run import Run, read_run
+from controller.finished.summary import summarise, summarise_run, write_summary
+from controller.finished.svg import POINTS_MAX, style, thin
+from controller.finished.tables import ReadingRow
 from controller.manifest import check_manifest, write_manifest
-from controller.report import render, report_verb, write_report
-from controller.report_plots import biomarkers_svg
-from controller.report_svg import POINTS_MAX, style, thin
-from controller.run_tables import ReadingRow
-from controller.summary import summarise, summarise_run, write_summary
-from tests.controller.virtual_run import MS, T0_NS, Script, VirtualRun, block, rising
+from tests.controller.finished.virtual_run import MS, T0_NS, Script, VirtualRun, block, rising
 from tests.safety.strategies import hold
 
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.summary_screen import plain
+from controller.finished.screen import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,14 +10,14 @@ from typing import Annotated, Final, NoReturn
 import msgspec
 import typer
 
-from controller.finished_run import Run, read_run
+from controller.finished.page import notes, page, paragraph
+from controller.finished.run import Run, read_run
+from controller.finished.screen import plain, print_summary
+from controller.finished.sections import STATEMENT, cards, head, plots, proof, tables
+from controller.finished.summary import SUMMARY, put_file, summarise_run, write_summary
+from controller.finished.svg import style
+from controller.finished.values import Summary
 from controller.manifest import MANIFEST, check_manifest
-from controller.report_page import notes, page, paragraph
-from controller.report_sections import STATEMENT, cards, head, plots, proof, tables
-from controller.report_svg import style
-from controller.summary import SUMMARY, put_file, summarise_run, write_summary
-from controller.summary_screen import plain, print_summary
-from controller.summary_values import Summary
 
 REPORT: Final = "report.html"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from controller.summary_values import DeviceTruth
+from controller.finished.values import DeviceTruth
 
 RECORD_BYTES_MAX: Final = 512_000_000  # own choice: some days of output; more is no record of a session
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from controller import tables
-from controller.summary_values import Ask, Slice
+from controller.finished.values import Ask, Slice
 
 Record = TypeVar("Record")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![A-Za-z0-9])")

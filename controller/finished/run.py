@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from controller.device_record import DeviceRecord, DeviceRecordError, read_device_record
+from controller.finished.device import DeviceRecord, DeviceRecordError, read_device_record
+from controller.finished.ledger import RunLedger, read_ledger
+from controller.finished.tables import RunTables, read_tables
+from controller.finished.values import Ask, LedgerLine, Slice
 from controller.recorder import RecordError, recorded_spec
-from controller.run_ledger import RunLedger, read_ledger
-from controller.run_tables import RunTables, read_tables
 from controller.session import SessionErrors, load_session
-from controller.summary_values import Ask, LedgerLine, Slice
 
 DEVICE_RECORD: Final = "device.jsonl"  # where a demonstration leaves it
 

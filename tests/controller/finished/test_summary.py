@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from controller.device_record import Command, DeviceRecordError, read_device_record, truth_between
-from controller.finished_run import read_run
-from controller.run_latency import quantile, spreads, stage_times_ms
-from controller.run_tables import ReadingRow, Stamps, kind_of, skipped_hops
-from controller.summary import print_summary, summarise, summarise_run, write_summary
-from controller.summary_screen import verdict_on
-from controller.summary_values import Summary
-from tests.controller.virtual_run import MS, T0_NS, Script, VirtualRun, block, rising, trains_of_pulses
+from controller.finished.device import Command, DeviceRecordError, read_device_record, truth_between
+from controller.finished.latency import quantile, spreads, stage_times_ms
+from controller.finished.run import read_run
+from controller.finished.screen import verdict_on
+from controller.finished.summary import print_summary, summarise, summarise_run, write_summary
+from controller.finished.tables import ReadingRow, Stamps, kind_of, skipped_hops
+from controller.finished.values import Summary
+from tests.controller.finished.virtual_run import MS, T0_NS, Script, VirtualRun, block, rising, trains_of_pulses
 from tests.safety.strategies import hold
 
 FILES = (

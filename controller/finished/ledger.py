@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from controller.summary_values import Ask, LedgerLine, LimitLine, Slice
+from controller.finished.values import Ask, LedgerLine, LimitLine, Slice
 from drivers.capabilities import Capabilities
 from drivers.link import Delivered, Opened
 from drivers.stimulation import amplitude

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from controller.device_record import Command
-from controller.run_tables import Stamps
-from controller.summary_values import Spread
+from controller.finished.device import Command
+from controller.finished.tables import Stamps
+from controller.finished.values import Spread
 
 # Stage -> what it is; in the order of the way of a request.
 STAGES: Final[Mapping[str, str]] = {

@@ -11,13 +11,13 @@ from typing import Final
 
 import msgspec
 
-from controller.device_record import truth_between
-from controller.finished_run import Run, read_run, read_table
-from controller.run_latency import quantile, spreads, stage_times_ms
-from controller.run_ledger import RunLedger, limits_in_force, said_of
-from controller.run_tables import drops_of, kind_of, skipped_hops
-from controller.summary_screen import print_summary
-from controller.summary_values import (
+from controller.finished.device import truth_between
+from controller.finished.latency import quantile, spreads, stage_times_ms
+from controller.finished.ledger import RunLedger, limits_in_force, said_of
+from controller.finished.run import Run, read_run, read_table
+from controller.finished.screen import print_summary
+from controller.finished.tables import drops_of, kind_of, skipped_hops
+from controller.finished.values import (
     AMPLITUDE_QUANTITY,
     OTHERS,
     Ask,

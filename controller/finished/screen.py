@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from controller.summary_values import DoseLine, LedgerLine, Summary
+from controller.finished.values import DoseLine, LedgerLine, Summary
 
 GOOD: Final = "green"
 POOR: Final = "yellow"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from controller.summary_screen import plain
+from controller.finished.screen import plain
 
 # No script, and nothing is fetched: the page says so to the browser itself.
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

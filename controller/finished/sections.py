@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from controller import report_plots as drawn
-from controller.finished_run import Run
-from controller.report_page import card, digests, figure, paragraph, section, table, text
-from controller.summary_screen import number, verdict_on
-from controller.summary_values import Spread, Summary
+from controller.finished import plots as drawn
+from controller.finished.page import card, digests, figure, paragraph, section, table, text
+from controller.finished.run import Run
+from controller.finished.screen import number, verdict_on
+from controller.finished.values import Spread, Summary
 
 STATEMENT: Final = (
     "nociloop is research software. It is not a medical device and is not approved for therapy. "

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from controller.finished_run import Run
-from controller.report_svg import (
+from controller.finished.latency import STAGES, stage_times_ms
+from controller.finished.run import Run
+from controller.finished.screen import plain
+from controller.finished.svg import (
     BLUE,
     GREEN,
     INK,
@@ -28,10 +30,8 @@ from controller.report_svg import (
     svg_of,
     thin,
 )
-from controller.run_latency import STAGES, stage_times_ms
-from controller.run_tables import kind_of
-from controller.summary_screen import plain
-from controller.summary_values import OTHERS, Ask, BiomarkerLine, DoseLine, Slice, Summary
+from controller.finished.tables import kind_of
+from controller.finished.values import OTHERS, Ask, BiomarkerLine, DoseLine, Slice, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
