@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from safety.rig import stop_sockets
 
 REPLY_S = 1.0
+AGAIN_S = 0.002
 USAGE = """usage: nociloop stop [--json]
 
 STOP to every rig found: output goes to zero and stays there until a named person resets."""
@@ -17,14 +20,43 @@ STOP to every rig found: output goes to zero and stays there until a named perso
 
 def press(path: Path, reply_s: float = REPLY_S) -> int | None:
     """Connect, which *is* STOP; the ledger's sequence of it, or None where no interlock confirmed."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stop:
-        stop.settimeout(reply_s)
+    return press_all([path], reply_s)[path]
+
+
+def press_all(paths: Iterable[Path], reply_s: float = REPLY_S) -> dict[Path, int | None]:
+    """Connect to all before any is waited for: a rig that hangs keeps no other from its STOP."""
+    end_s = time.monotonic() + reply_s
+    lines: dict[Path, socket.socket | None] = dict.fromkeys(paths)
+    full = [path for path in lines if not _connect(path, lines)]
+    while full and time.monotonic() < end_s:
+        time.sleep(AGAIN_S)
+        full = [path for path in full if not _connect(path, lines)]
+    return {path: _reply(line, end_s) for path, line in lines.items()}
+
+
+def _connect(path: Path, lines: dict[Path, socket.socket | None]) -> bool:
+    """Connect, if anyone listens; False when more wait there already than the kernel holds (each of them is a STOP)."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.setblocking(False)
+    try:
+        line.connect(str(path))
+    except OSError as error:
+        line.close()
+        return not isinstance(error, BlockingIOError)
+    lines[path] = line
+    return True
+
+
+def _reply(line: socket.socket | None, end_s: float) -> int | None:
+    if line is None:
+        return None
+    with line:
+        line.settimeout(max(AGAIN_S, end_s - time.monotonic()))
         try:
-            stop.connect(str(path))
-            reply = json.loads(stop.recv(256) or b"{}")
+            reply = json.loads(line.recv(256))
         except (OSError, ValueError):
             return None
-    sequence = reply.get("seq")
+    sequence = reply.get("seq") if isinstance(reply, dict) else None
     return sequence if isinstance(sequence, int) else None
 
 
@@ -36,7 +68,7 @@ def main(argv: list[str]) -> int:
     if argv not in ([], ["--json"]):
         sys.stderr.write(f"nociloop stop: found {' '.join(argv)}, expected nothing or --json\n")
         return 2
-    pressed = {path: press(path) for path in stop_sockets()}
+    pressed = press_all(stop_sockets())
     if argv:
         sys.stdout.write(
             json.dumps(
