@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -49,7 +47,8 @@ class DeviceHost:
         """The STOP path: bytes that were encoded beforehand, and nothing else. Never raises."""
         try:
             if not self._unsent:
-                self._socket.send(self._stop_bytes)
+                sent = self._socket.send(self._stop_bytes)
+                self._unsent += self._stop_bytes[sent:]
         except OSError:
             pass  # a host that is gone or stuck is the relay's: the step that follows opens it
 
@@ -86,11 +85,19 @@ class DeviceHost:
         except (ValueError, TypeError) as error:
             raise FrameError(str(error)) from error
 
+    def kill(self) -> None:
+        """Close the link and kill it, without waiting: `close` reaps it when there is time."""
+        self._socket.close()
+        self._process.kill()
+
     def close(self, wait_s: float) -> None:
         """Close the link, which the host takes as stop and end; kill it when it does not end in time."""
         self._socket.close()
         try:
             self._process.wait(wait_s)
         except subprocess.TimeoutExpired:
-            os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait(1.0)
+            self._process.kill()
+            try:
+                self._process.wait(1.0)
+            except subprocess.TimeoutExpired:
+                pass  # it hangs inside the kernel; the relay is open, and nothing more can be done to it from here

@@ -13,6 +13,11 @@ from drivers.link import FrameBuffer, FrameError, frame
 
 FRAME_BYTES_MAX = 16_384  # the longest message of a controller is a Request of about 600 bytes
 UNSENT_MAX = 1_048_576
+BACKLOG = 1024  # of connections that wait for the next turn; the kernel refuses what comes beyond it
+# What one turn of the loop reads of one connection. Small, so that whoever writes without end takes a few milliseconds
+# of each turn and not the time of STOP: a frame costs up to a tenth of one.
+CONTROLLER_BYTES = 4096
+PERSON_BYTES = 1024
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -23,9 +28,10 @@ class PeerGone(Exception):
 class Peer:
     """One accepted connection. Sending never blocks."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, read_bytes: int) -> None:
         connection.setblocking(False)
         self._socket = connection
+        self._read_bytes = read_bytes
         self._buffer = FrameBuffer(FRAME_BYTES_MAX)
         self._unsent = bytearray()
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -41,7 +47,7 @@ class Peer:
     def bodies(self) -> list[bytes]:
         """The frame bodies that have come; raises PeerGone at the end, FrameError on an impossible length."""
         try:
-            data = self._socket.recv(65_536)
+            data = self._socket.recv(self._read_bytes)
         except BlockingIOError:
             return []
         except OSError as error:
@@ -75,12 +81,14 @@ class Door:
     """A listening Unix socket. A spare descriptor makes sure that a connection can be taken when none are left."""
 
     def __init__(self, path: Path, mode: int) -> None:
+        self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
         path.chmod(mode)
-        self._socket.listen(64)
+        self._socket.listen(BACKLOG)
         self._socket.setblocking(False)
-        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self._spare = -1
+        self.keep_spare()
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -96,14 +104,24 @@ class Door:
                 self._spend_spare()  # out of descriptors, most likely: give one up and try once more
         return None
 
+    def keep_spare(self) -> None:
+        """Have a spare again, if there is room: a second name of the socket itself, for which no file is opened."""
+        if self._spare < 0:
+            try:
+                self._spare = os.dup(self._socket.fileno())
+            except OSError:
+                pass  # as long as there is none, accept has none to spend
+
     def _spend_spare(self) -> None:
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
 
     def close(self) -> None:
+        """Close it, and take its name away: a rig that has ended is not to be found."""
         self._spend_spare()
         self._socket.close()
+        self._path.unlink(missing_ok=True)
 
 
 __all__ = ["FRAME_BYTES_MAX", "Door", "FrameError", "Peer", "PeerGone"]

@@ -41,7 +41,7 @@ from safety.events import (
     StopPressed,
     Tick,
 )
-from safety.interlock import step
+from safety.interlock import BAD_FRAMES_MAX, step
 from safety.ledger import Ledger, LedgerFull
 from safety.messages import (
     Act,
@@ -55,7 +55,7 @@ from safety.messages import (
     Request,
     StatusReport,
 )
-from safety.peers import Door, Peer, PeerGone
+from safety.peers import CONTROLLER_BYTES, PERSON_BYTES, Door, Peer, PeerGone
 from safety.relay import Relay
 from safety.state import (
     Effect,
@@ -102,6 +102,7 @@ class Process:
         self._state = state
         self._doors = doors
         self._host: DeviceHost | None = host
+        self._lost_host: DeviceHost | None = None
         self._relay = relay
         self._ledger = ledger
         self._locks = locks  # open until the process ends
@@ -109,8 +110,10 @@ class Process:
         self._controller: Peer | None = None
         self._persons: dict[int, Peer] = {}
         self._names = 0
+        self._unreadable = 0
         self._fold: dict[str, int] = {}
         self._undurable: deque[tuple[int, int]] = deque()
+        self._due: deque[Event] = deque()
         self._status: int | None = None
         self._selector = selectors.DefaultSelector()
         self._signals = socket.socketpair()
@@ -128,8 +131,9 @@ class Process:
         due_ns = clocks.now().mono_ns + TICK_NS
         while self._status is None:
             now_ns = clocks.now().mono_ns
-            for key, _ in self._selector.select(max(0, due_ns - now_ns) / 1e9):
-                key.data()
+            ready = self._selector.select(max(0, due_ns - now_ns) / 1e9)
+            for key, _ in sorted(ready, key=lambda each: each[0].fileobj is not self._doors.stop):
+                key.data()  # STOP before anything else of this turn
             now_ns = clocks.now().mono_ns
             if now_ns >= due_ns:
                 self._tick(now_ns)
@@ -179,6 +183,7 @@ class Process:
                 connection.send(b'{"seq":%d}\n' % sequence)
             except OSError:
                 pass  # whoever pressed STOP need not stay for the answer
+        self._doors.stop.keep_spare()
 
     def _signalled(self) -> None:
         numbers = self._signals[0].recv(64)
@@ -198,7 +203,7 @@ class Process:
         connection = self._doors.controller.accept()
         if connection is None:
             return
-        peer = Peer(connection)
+        peer = Peer(connection, CONTROLLER_BYTES)
         if self._controller is not None or self._state.hello is not None or not peer.trusted():
             peer.close()
             self._take(
@@ -224,7 +229,12 @@ class Process:
             self._controller_lost("a frame of impossible length")
             return
         for body in bodies:
-            self._take(_controller_event(body, self._state.hello is not None))
+            event = _controller_event(body, self._state.hello is not None)
+            self._take(event)
+            self._unreadable += isinstance(event, BadFrame)
+            if self._unreadable >= BAD_FRAMES_MAX:
+                self._controller_lost("it sent too much that cannot be read")
+                return
 
     def _controller_lost(self, why: str) -> None:
         if self._controller is not None:
@@ -237,7 +247,7 @@ class Process:
         connection = self._doors.acts.accept()
         if connection is None:
             return
-        peer = Peer(connection)
+        peer = Peer(connection, PERSON_BYTES)
         if len(self._persons) >= PERSONS_MAX or not peer.trusted():
             peer.close()
             return
@@ -247,7 +257,9 @@ class Process:
         self._watch(peer, lambda: self._person_said(name))
 
     def _person_said(self, name: int) -> None:
-        peer = self._persons[name]
+        peer = self._persons.get(name)
+        if peer is None:
+            return
         try:
             for body in peer.bodies():
                 message = act_of(body)
@@ -256,11 +268,18 @@ class Process:
                 elif isinstance(message, AskStatus):
                     peer.send(self._report())
                 else:
-                    self._take(BadFrame(source="person", text=message))
-        except (PeerGone, FrameError):
+                    raise FrameError(message)
+        except PeerGone:
+            self._person_lost(name)
+        except FrameError as error:
+            self._person_lost(name)
+            self._take(BadFrame(source="person", text=str(error)))
+
+    def _person_lost(self, name: int) -> None:
+        peer = self._persons.pop(name, None)
+        if peer is not None:
             self._forget(peer)
             peer.close()
-            del self._persons[name]
 
     def _report(self) -> StatusReport:
         state = self._state
@@ -292,7 +311,8 @@ class Process:
         if host is not None:
             self._forget(host)
             self._take(HostGone(why=why))
-            host.close(0.0)
+            host.kill()
+            self._lost_host = host
 
     def _relay_said(self) -> None:
         replies = self._relay.said() if self._relay is not None else None
@@ -319,14 +339,42 @@ class Process:
                 self._undurable.popleft()
             self._take(Durable(seq=item))
 
+    def _flush(self) -> None:
+        """What a full socket left over goes out as soon as there is room."""
+        try:
+            if self._host is not None:
+                self._host.flush()
+        except HostLost as error:
+            self._host_lost(str(error))
+        try:
+            if self._controller is not None:
+                self._controller.flush()
+        except PeerGone as error:
+            self._controller_lost(str(error))
+        for name, peer in tuple(self._persons.items()):
+            try:
+                peer.flush()
+            except PeerGone:
+                self._person_lost(name)
+
     def _tick(self, now_ns: int) -> None:
+        self._flush()
         behind_ns = now_ns - self._undurable[0][1] if self._undurable else 0
         self._take(Tick(behind_ns=behind_ns))
 
     # What is decided, and what goes out
 
     def _take(self, event: Event) -> None:
-        """The one way in: decide, send, record. What is sent is queued for the ledger in the same breath."""
+        """The one way in. What is lost while effects are sent is taken after them, never between two of them."""
+        self._due.append(event)
+        if len(self._due) > 1:
+            return  # an earlier one is being taken
+        while self._due:
+            self._decide(self._due[0])
+            self._due.popleft()
+
+    def _decide(self, event: Event) -> None:
+        """Decide, send, record. What is sent is queued for the ledger in the same breath."""
         now = clocks.now()
         before = self._state
         decided = step(self._rules, before, event, now)
@@ -396,7 +444,7 @@ class Process:
         try:
             peer.send(result)
         except PeerGone:
-            pass  # the act stands whether or not its person stays for the answer
+            self._person_lost(name)  # the act stands whether or not its person stays for the answer
 
     def _close(self, status: int) -> int:
         """Everything is at zero: let go of the host, end the ledger, close the doors."""
@@ -405,8 +453,9 @@ class Process:
             door.close()
         if self._relay is not None:
             self._relay.close()
-        if self._host is not None:
-            self._host.close(1.0)
+        for host in (self._host, self._lost_host):
+            if host is not None:
+                host.close(1.0)
         try:
             self._ledger.append(
                 Close(prev="", seq=self._state.entries, kind="closed", now=clocks.now(), status=status)
