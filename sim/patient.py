@@ -76,6 +76,16 @@ class Truth:
     nrs: int | None
 
 
+def _check(sfreq_hz: float, ch_names: Sequence[str]) -> None:
+    if not _SFREQ_HZ_MIN <= sfreq_hz <= _SFREQ_HZ_MAX:
+        raise ValueError(f"sfreq: found {sfreq_hz} Hz, expected {_SFREQ_HZ_MIN:g} to {_SFREQ_HZ_MAX:g}")
+    unknown = [name for name in ch_names if name not in CH_NAMES]
+    if unknown or not ch_names or len(set(ch_names)) != len(ch_names):
+        raise ValueError(
+            f"channels: {unknown or 'none, or one twice'}, expected names of {', '.join(CH_NAMES)}"
+        )
+
+
 class Patient:
     """One simulated head and person. Pure: it knows no clock; sample 0 lies at `start_ns`.
 
@@ -92,13 +102,7 @@ class Patient:
         start_ns: int = 0,
         field_hold_ns: int = 200_000_000,
     ) -> None:
-        if not _SFREQ_HZ_MIN <= sfreq_hz <= _SFREQ_HZ_MAX:
-            raise ValueError(f"sfreq: found {sfreq_hz} Hz, expected {_SFREQ_HZ_MIN:g} to {_SFREQ_HZ_MAX:g}")
-        unknown = [name for name in ch_names if name not in CH_NAMES]
-        if unknown or not ch_names or len(set(ch_names)) != len(ch_names):
-            raise ValueError(
-                f"channels: {unknown or 'none, or one twice'}, expected names of {', '.join(CH_NAMES)}"
-            )
+        _check(sfreq_hz, ch_names)
         self.parameters = p = parameters
         self.sfreq_hz = sfreq_hz
         self.ch_names = tuple(ch_names)
@@ -127,15 +131,7 @@ class Patient:
         self._noxious = Noxious(p, rngs[6])
         self._rater = Rater(p, rngs[7])
 
-        self._leads = _rhythm_leads()
-        self._blur = blur(depth=p.background_depth)
-        self._muscle_leads = np.stack(
-            [dipole(under({name: 1.0}), depth=0.85) for name in ("T7", "T8", "F7", "F8")], axis=1
-        )
-        self._blink_lead = dipole(np.array([0.0, 0.97, -0.24]), depth=0.85, moment=np.array([0.0, 1.0, 0.0]))
-        leak = dipole(under({"F3": 1.0}), depth=0.8) - dipole(under({"Oz": 1.0}), depth=0.8)
-        coil = dipole(under({"C3": 1.0}), depth=0.8, moment=np.array([0.0, 1.0, 0.0]))
-        self._artefacts = Artefacts(p, leak[self._rows], coil[self._rows])
+        self._place(p)
 
         self._field = Field(field_hold_ns)
         self._dose = SlidingDose(p.dose_window_s)
@@ -150,6 +146,18 @@ class Patient:
         self._times = np.empty(0, dtype=np.int64)
         self._alpha = np.zeros((_HISTORY_TICKS, self._n_tick), dtype=np.complex128)
         self.alpha = np.empty(0, dtype=np.complex128)
+
+    def _place(self, p: PatientParameters) -> None:
+        """Lead fields of every source onto all channels."""
+        self._leads = _rhythm_leads()
+        self._blur = blur(depth=p.background_depth)
+        self._muscle_leads = np.stack(
+            [dipole(under({name: 1.0}), depth=0.85) for name in ("T7", "T8", "F7", "F8")], axis=1
+        )
+        self._blink_lead = dipole(np.array([0.0, 0.97, -0.24]), depth=0.85, moment=np.array([0.0, 1.0, 0.0]))
+        leak = dipole(under({"F3": 1.0}), depth=0.8) - dipole(under({"Oz": 1.0}), depth=0.8)
+        coil = dipole(under({"C3": 1.0}), depth=0.8, moment=np.array([0.0, 1.0, 0.0]))
+        self._artefacts = Artefacts(p, leak[self._rows], coil[self._rows])
 
     @property
     def n_samples(self) -> int:
