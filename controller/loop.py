@@ -16,7 +16,7 @@ from controller.source import Silence, Source
 from controller.taps import Event, Taps
 from controller.window import BlockRefused, Epoch, Window
 from drivers.stimulation import PulseTrain, Train
-from safety.client import InterlockClient, Verdict
+from safety.client import InterlockClient, InterlockLost, Verdict
 from safety.messages import Pending, Permit, Refusal, Request
 
 Ended = Literal["duration", "stopped", "tripped", "paused too long"]
@@ -53,6 +53,7 @@ class Loop:
         self._index = 0
         self._asked = 0
         self.waiting: dict[int, Cycle] = {}
+        self._early: Permit | Refusal | None = None
 
     async def run(self) -> Ended:
         """Turn until it is over; raises SourceError and InterlockLost."""
@@ -84,7 +85,7 @@ class Loop:
         train = parts.policy.decide(readings, allowed, computed_ns) if armed and allowed is not None else None
         asked_ns = time.monotonic_ns()
         request = self._request(train, block) if train is not None else None
-        verdict = await parts.interlock.submit(request) if request is not None else None
+        verdict, lost = await self._ask(request)
         self._index += 1
         cycle = Cycle(
             index=self._index,
@@ -96,6 +97,17 @@ class Loop:
             readings=readings,
         )
         self._offer(cycle, request, verdict)
+        if lost is not None:
+            raise lost
+
+    async def _ask(self, request: Request | None) -> tuple[Verdict | None, InterlockLost | None]:
+        """The verdict; or what stood in its way, which is raised once the request is on record."""
+        if request is None:
+            return None, None
+        try:
+            return await self._parts.interlock.submit(request), None
+        except InterlockLost as error:
+            return None, error
 
     def _request(self, train: Train, block: Block) -> Request:
         self._asked += 1
@@ -111,17 +123,28 @@ class Loop:
         """A verdict that is pending leaves the readings on record now; the request follows with its verdict."""
         if request is not None and isinstance(verdict, Pending):
             self.waiting[request.id] = replace(cycle, request=request, readings={})
+            early, self._early = self._early, None
+            if early is not None:
+                self.settle(early)
         elif request is not None and not isinstance(verdict, Pending):
             cycle = replace(cycle, request=request, verdict=verdict)
             self._expect(request, verdict)
         self._parts.taps.offer(cycle)
 
     def settle(self, verdict: Permit | Refusal) -> None:
-        """A verdict that was pending has come."""
+        """A verdict that was pending has come, perhaps before the loop could take note that it was pending."""
         cycle = self.waiting.pop(verdict.id, None)
-        if cycle is not None:
+        if cycle is None:
+            self._early = verdict
+        else:
             self._expect(cycle.request, verdict)
             self._parts.taps.offer(replace(cycle, verdict=verdict, answered_ns=time.monotonic_ns()))
+
+    def leave(self) -> None:
+        """No verdict comes any more: what still waits for one goes on record without."""
+        for cycle in self.waiting.values():
+            self._parts.taps.offer(cycle)
+        self.waiting.clear()
 
     def _expect(self, request: Request | None, verdict: Verdict | None) -> None:
         """Pulses that are permitted spoil the EEG before their delivery is reported: blank what is permitted."""
