@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -15,6 +16,10 @@ from drivers.stimulation import amplitude
 from safety.messages import DeliveryReport, Permit, PhaseChanged, Refusal, Trip
 
 WANTS: frozenset[type] = frozenset({Cycle, DeliveryReport, PhaseChanged, Trip, Event})
+
+LINGER_S = (
+    0.2  # own choice: liblsl sends from a thread of its own, and an outlet that closes drops what waits
+)
 
 Field = str | int | float | bool | list[str]
 Marker = tuple[int, dict[str, Field]]  # its time, ns of the host's clock; one JSON object
@@ -51,7 +56,8 @@ class Outlets:
                     self._markers.push_sample([msgspec.json.encode(fields).decode()], t_ns / 1e9)
 
     def close(self) -> None:
-        """liblsl closes an outlet when its last reference goes."""
+        """liblsl closes an outlet when its last reference goes: after the last markers, which tell the end, are out."""
+        time.sleep(LINGER_S)
         self._readings = None
         self._markers = None
 

@@ -154,7 +154,7 @@ async def _connected(
     running = Running(session, measures)
     said = hello(session, spec, arguments.session_id, arguments.session_digest)
     interlock = await InterlockClient.connect(arguments.rig / CONTROLLER, said, running.heard, CONNECT_S)
-    taps = start_taps(session, spec, arguments.run_dir, arguments.rig, sys.stdout)
+    taps = start_taps(session, spec, measures, arguments.run_dir, arguments.rig, sys.stdout)
     parts = Parts(
         source=source,
         window=measures.window,
@@ -181,6 +181,7 @@ async def _connected(
         await _stand_down(interlock, str(error))
     finally:
         interlock.close()
+        loop.leave()
         await asyncio.to_thread(_close, taps, arguments.run_dir, measures)
     return TRIPPED if running.tripped is not None else status
 

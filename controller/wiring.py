@@ -98,11 +98,13 @@ def hello(session: Session, spec: StreamSpec, session_id: str, session_digest: s
     )
 
 
-def start_taps(session: Session, spec: StreamSpec, run_dir: Path, rig: Path, out: TextIO) -> Taps:
+def start_taps(
+    session: Session, spec: StreamSpec, measures: Measures, run_dir: Path, rig: Path, out: TextIO
+) -> Taps:
     """Start every consumer that the session asks for; RecordError when the run folder cannot be written."""
-    names = {each.name: each.kind for each in session.biomarkers}
+    units = {each.name: each.unit for each in measures.biomarkers}
     recorder = Tap("recorder", RECORDER_ITEMS, KINDS)
-    recorder.start(Recorder(run_dir, spec, tuple(names), raw=session.recording.raw))
+    recorder.start(Recorder(run_dir, spec, tuple(units), raw=session.recording.raw))
     console = Tap("console", OTHER_ITEMS)
     console.start(Console(out, session.general.duration_s, session.train.modality))
     taps = [recorder, console]
@@ -111,7 +113,7 @@ def start_taps(session: Session, spec: StreamSpec, run_dir: Path, rig: Path, out
         outlets.start(
             Outlets(
                 session.outlets.name,
-                names,
+                units,
                 readings=session.outlets.readings,
                 markers=session.outlets.markers,
             )
