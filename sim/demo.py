@@ -37,13 +37,15 @@ class World:
     relay: Path
 
 
-def run_demo(modality: str, duration_s: float, seed: int, out: Path) -> Ended:
+def run_demo(
+    modality: str, duration_s: float, seed: int, out: Path, changes: Mapping[str, str] | None = None
+) -> Ended:
     """Run one demonstration; raises NotStarted. The device's own record is copied into the run folder."""
     with tempfile.TemporaryDirectory(prefix="nociloop-demo-") as name:
         folder = Path(name)
         private(folder)
         with world(folder, seed) as made:
-            files = demo_files(made, modality, duration_s, seed)
+            files = demo_files(made, modality, duration_s, seed, changes)
             ended = run_session(*files, out)
         for record in ("device.jsonl", "relay.jsonl", "patient.jsonl"):
             shutil.copyfile(folder / record, ended.run_dir / record)

@@ -226,13 +226,13 @@ class Rig:
             "--out", str(out or self.runs), "--passphrase-file", str(self.passphrase), *more,
         )  # fmt: skip
 
-    def start(self, *arguments: str) -> Session:
-        """The command with these arguments, in the background."""
+    def start(self, *arguments: str, python: bool = False) -> Session:
+        """The command with these arguments, or Python with them, in the background."""
         self._started += 1
         said = self.folder / f"said-{self._started}.txt"
         with said.open("wb") as file:
             popen = subprocess.Popen(
-                [COMMAND, *arguments],
+                [sys.executable if python else COMMAND, *arguments],
                 env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
@@ -342,24 +342,23 @@ def ledger_is_sound(run_dir: Path, *, closed: bool = True) -> None:
     assert (verdict.ok, verdict.execution, verdict.closed) == (True, "same", closed), verdict.problems
 
 
-def tokens_of_permits(run_dir: Path) -> dict[int, float]:
-    """Permitted amplitude by the ledger alone, in the order of the permits: what was asked, and `permit ID`."""
+def permits(run_dir: Path) -> dict[int, float]:
+    """Amplitude by id of each request that was permitted, by the ledger alone, in the order of the permits."""
     permitted: dict[int, float] = {}
     asked: dict[int, float] = {}
     for line in (run_dir / "ledger.jsonl").read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         event = entry.get("event", {})
-        if event.get("type") == "Asked":
-            asked[event["request"]["id"]] = _amplitude(event["request"]["train"]["waveform"])
+        if event.get("type") == "asked":
+            asked[event["request"]["id"]] = _amplitude(event["request"]["train"])
         for effect in entry.get("effects", ()):
             if found := re.match(r"permit (\d+) ", effect):
                 permitted[int(found[1])] = asked[int(found[1])]
     return permitted
 
 
-def _amplitude(waveform: Mapping[str, object]) -> float:
+def _amplitude(train: object) -> float:
     """Of a train as the ledger holds it: read here by hand, not by the code that wrote it."""
-    text = json.dumps(waveform)
-    found = re.search(r'"amplitude_(?:ma_pp|pct_mso)": ([0-9.e-]+)', text)
-    assert found is not None, text
+    found = re.search(r'"amplitude_(?:ma_pp|pct_mso)": ([0-9.e-]+)', json.dumps(train))
+    assert found is not None, train
     return float(found[1])
