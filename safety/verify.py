@@ -123,6 +123,7 @@ def verify(path: Path, ours: Software, anchors: tuple[str, ...] = ()) -> Verdict
 def _chain(lines: list[Line]) -> Iterator[str]:
     """What breaks the chain: a hash, a sequence number, a line where it does not belong."""
     before = GENESIS_HASH
+    effects: tuple[str, ...] = ()
     for line in lines:
         if line.held.prev != before:
             yield f"line {line.number}: does not follow the line before it (hash)"
@@ -136,6 +137,10 @@ def _chain(lines: list[Line]) -> Iterator[str]:
         if isinstance(line.held, Close) and not _is_sealed(line.raw, line.held.seal):
             yield f"line {line.number}: does not fit its seal"
             return
+        if isinstance(line.held, Close) and f"end {line.held.status}" not in effects:
+            yield f"line {line.number}: closed with {line.held.status}, which nothing before it decided"
+            return
+        effects = line.held.effects if isinstance(line.held, Entry) else ()
         before = hashlib.sha256(line.raw).hexdigest()
 
 
