@@ -616,7 +616,7 @@ def any_events(draw: st.DrawFn, world: World) -> object:
             return HostSaid(message=draw(host_messages(world)))
 
 
-@settings(max_examples=5_000 if LONG else 120, deadline=None)
+@settings(max_examples=5_000 if LONG else 300, deadline=None)
 @given(st.data())
 def test_step_never_raises_and_never_starts_output_where_it_may_not(data: st.DataObject):
     make = data.draw(st.sampled_from([*WORLDS, ready, armed, running, armed_rtms, running_rtms]))

@@ -122,7 +122,9 @@ def hello_of(modality: Modality = "tacs") -> Hello:
 
 
 def opened_of(caps: Capabilities, distribution: str = "nociloop") -> Opened:
-    return Opened(call=0, capabilities=caps, distribution=distribution, version="1")
+    """As it comes over the host's link: each number of the type that it is declared to be."""
+    opened = Opened(call=0, capabilities=caps, distribution=distribution, version="1")
+    return msgspec.json.decode(msgspec.json.encode(opened), type=Opened)
 
 
 M = TypeVar("M")
@@ -249,7 +251,7 @@ class World:
     def run_ms(self, ms: float) -> World:
         """Let time pass: everything due happens in order."""
         end_ns = self.mono_ns + round(ms * MS)
-        while True:
+        while self.ended is None:
             dues = []
             if self._queue:
                 dues.append(self._queue[0][0])

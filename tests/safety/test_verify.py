@@ -1,0 +1,288 @@
+"""Verification: every flipped bit, cut, swapped or spliced line is found; and what was decided follows again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safety.entries import Entry, Fold
+from safety.events import StopPressed
+from safety.verify import LedgerUnreadable, Line, read, replayed, verify
+from tests.safety.ledgers import OTHER, SOFTWARE, rechained, session, write
+from tests.safety.strategies import hold
+from tests.safety.test_interlock import any_events
+from tests.safety.world import LONG, World, rules_of
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("ledger"), session())
+
+
+@pytest.fixture
+def lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines()
+
+
+def judged(folder: Path, content: bytes) -> str:
+    """What is said of a content, in a word."""
+    file = folder / "other.jsonl"
+    file.write_bytes(content)
+    try:
+        verdict = verify(file, SOFTWARE)
+    except LedgerUnreadable:
+        return "unreadable"
+    if verdict.problems or not verdict.chain or verdict.execution != "same":
+        return "tampered"
+    return "torn" if verdict.torn else "ok" if verdict.closed else "open"
+
+
+def test_a_whole_ledger_is_the_same_again(path: Path):
+    verdict = verify(path, SOFTWARE)
+    assert verdict.ok
+    assert verdict.closed
+    assert not verdict.torn
+    assert verdict.execution == "same"
+    assert verdict.problems == ()
+    assert verdict.head == hashlib.sha256(path.read_bytes().splitlines()[-1]).hexdigest()
+    assert verdict.entries == len(path.read_bytes().splitlines())
+
+
+def test_every_flipped_bit_of_a_small_ledger_is_found(tmp_path: Path):
+    """All of the last line, which no other line holds; of the others some, unless there is time."""
+    world = World(rules_of())
+    world.stop(ends=True)
+    world.run_ms(100)
+    content = write(tmp_path, world).read_bytes()
+    assert judged(tmp_path, content) == "ok"
+    last = content[:-1].rindex(b"\n")
+    missed = []
+    for at in range(len(content)):
+        every = LONG or at > last or at % 211 == 0
+        for bit in range(8) if every else (at % 8,) if at % 13 == 0 else ():
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << bit
+            found = judged(tmp_path, bytes(flipped))
+            if found == "ok" or (found in ("torn", "open") and at != len(content) - 1):
+                missed.append((at, bit, found))
+    assert missed == []
+
+
+def test_a_cut_anywhere_is_found_or_told(path: Path, tmp_path: Path):
+    content = path.read_bytes()
+    ends = {i + 1 for i, byte in enumerate(content) if byte == 0x0A}
+    for at in sorted({*range(1, len(content), 211), *(end - 1 for end in ends), *ends} - {len(content)}):
+        found = judged(tmp_path, content[:at])
+        if at in ends:
+            assert found == "open"  # as after a kill; only an anchor tells more
+        else:
+            assert found in ("torn", "unreadable")
+
+
+def test_a_cut_is_found_by_an_anchor_kept_elsewhere(path: Path, tmp_path: Path, lines: list[bytes]):
+    head = verify(path, SOFTWARE).head
+    middle = hashlib.sha256(lines[3]).hexdigest()
+    assert verify(path, SOFTWARE, (head, middle)).ok
+    cut = tmp_path / "cut.jsonl"
+    cut.write_bytes(b"\n".join(lines[:-1]) + b"\n")
+    assert verify(cut, SOFTWARE, (middle,)).ok
+    verdict = verify(cut, SOFTWARE, (head,))
+    assert not verdict.ok
+    assert not verdict.chain
+    assert head[:16] in verdict.problems[0]
+
+
+def test_a_deleted_line_is_found(lines: list[bytes], tmp_path: Path):
+    for n in range(len(lines) - 1):
+        content = b"\n".join(lines[:n] + lines[n + 1 :]) + b"\n"
+        assert judged(tmp_path, content) in ("tampered", "unreadable")
+
+
+def test_a_swapped_or_doubled_line_is_found(lines: list[bytes], tmp_path: Path):
+    for n in range(1, len(lines) - 1):
+        swapped = [*lines[:n], lines[n + 1], lines[n], *lines[n + 2 :]]
+        assert judged(tmp_path, b"\n".join(swapped) + b"\n") == "tampered"
+        doubled = [*lines[: n + 1], lines[n], *lines[n + 1 :]]
+        assert judged(tmp_path, b"\n".join(doubled) + b"\n") == "tampered"
+
+
+def test_a_line_of_another_ledger_is_found(lines: list[bytes], tmp_path: Path):
+    other = session()
+    other.ask()
+    foreign = write(tmp_path, other).read_bytes().splitlines()
+    world = World(rules_of())
+    world.wall_offset_ns += 1
+    for n in range(1, min(len(lines), len(foreign)) - 1):
+        spliced = [*lines[:n], *foreign[n:]]
+        if spliced[n - 1 :] != foreign[n - 1 :]:
+            assert judged(tmp_path, b"\n".join(spliced) + b"\n") == "tampered"
+
+
+def test_lines_after_the_end_are_found(lines: list[bytes], tmp_path: Path):
+    assert judged(tmp_path, b"\n".join([*lines, lines[-1]]) + b"\n") == "tampered"
+    assert judged(tmp_path, rechained([*lines, lines[2]])) == "tampered"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"after":"TRIPPED"', b'"after":"READY"'),
+        (b'"device StopDevice ', b'"device Poll '),
+        (b"permit 1 until ", b"permit 1 until 9"),
+        (b"ILK-302", b"ILK-999"),
+        (b'"device Fire ', b'"device Fire 1'),
+        (b'"person":"ann"', b'"person":"bob"'),
+        (b'"amplitude_ma_pp":1.0', b'"amplitude_ma_pp":0.5'),
+        (b'"clean_fraction":1.0', b'"clean_fraction":0.1'),
+        (b'"high":2.0', b'"high":0.5'),
+        (b'"state":"', b'"state":"0'),
+    ],
+    ids=repr,
+)
+def test_an_edit_with_every_hash_made_anew_is_found(
+    lines: list[bytes], tmp_path: Path, old: bytes, new: bytes
+):
+    edited, done = [], False
+    for line in lines:
+        if not done and old in line:
+            line, done = line.replace(old, new, 1), True
+        edited.append(line)
+    assert done
+    assert judged(tmp_path, rechained(lines)) == "ok"
+    assert judged(tmp_path, rechained(edited)) == "tampered"
+
+
+def test_an_event_left_out_with_every_hash_made_anew_is_found(lines: list[bytes], tmp_path: Path):
+    for n in range(1, len(lines) - 1):
+        kept = lines[:n] + lines[n + 1 :]
+        renumbered = []
+        for seq, line in enumerate(kept):
+            held = msgspec.json.decode(line)
+            renumbered.append(line.replace(b'"seq":%d,' % held["seq"], b'"seq":%d,' % seq, 1))
+        assert judged(tmp_path, rechained(renumbered)) == "tampered"
+
+
+def test_other_code_is_told_from_tampering(lines: list[bytes], tmp_path: Path):
+    file = tmp_path / "ledger.jsonl"
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    assert verify(file, OTHER).execution == "same"  # other code, the same decisions
+    edited = [line.replace(b'"device Fire ', b'"device Fire 1', 1) for line in lines]
+    file.write_bytes(rechained(edited))
+    assert verify(file, SOFTWARE).execution == "tampered"
+    verdict = verify(file, OTHER)
+    assert verdict.execution == "differs under other code"
+    assert not verdict.ok
+    assert verdict.chain
+
+
+def test_a_state_that_no_session_begins_in_is_no_traceback(lines: list[bytes], tmp_path: Path):
+    held = msgspec.json.decode(lines[0])
+    for bad in ({"lapses": [10**400]}, {"dose": held["state"]["dose"] | {"covered_ns": 10**400}}):
+        first = {**held, "state": held["state"] | bad}
+        content = rechained([json.dumps(first, separators=(",", ":")).encode(), *lines[1:]])
+        assert judged(tmp_path, content) in ("tampered", "unreadable")
+
+
+@pytest.mark.parametrize(
+    "content", (b"", b"\n", b"{}\n", b"x" * 1000 + b"\n", b"\x00" * 64, b"[]\n[]\n"), ids=repr
+)
+def test_what_is_no_ledger_is_said_in_a_line(content: bytes, tmp_path: Path):
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(LedgerUnreadable) as caught:
+        verify(file, SOFTWARE)
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(LedgerUnreadable, match="give a ledger"):
+        verify(tmp_path / "none.jsonl", SOFTWARE)
+
+
+def test_a_line_that_is_too_long_is_not_read(lines: list[bytes], tmp_path: Path):
+    long = lines[1].replace(b'"effects":[', b'"effects":["' + b"x" * 300_000 + b'",', 1)
+    assert judged(tmp_path, rechained([lines[0], long])) == "tampered"
+
+
+def raw_and_folded(world: World) -> None:
+    """What went through `step` one by one, and what the entries with their folds lead to: the same state."""
+    found = list(replayed(world.rules, world.first, _lines(world)))
+    assert [said for _, _, said in found if said] == []
+    assert len(found) == len(world.entries)
+    if found:
+        last = found[-1][1]
+        watch = world.state.watch
+        assert msgspec.structs.replace(last, watch=watch) == world.state
+
+
+def _lines(world: World) -> list[Line]:
+    decoder = msgspec.json.Decoder(Entry)
+    return [
+        Line(number=n, raw=b"", held=decoder.decode(msgspec.json.encode(entry)))
+        for n, entry in enumerate(world.entries, start=2)
+    ]
+
+
+def test_a_session_folded_is_the_session_raw():
+    raw_and_folded(session())
+
+
+def test_a_long_hold_folded_is_the_hold_raw():
+    world = World(rules_of()).armed()
+    for n in range(40):
+        world.ask(hold(amplitude_ma_pp=0.4 - 0.1 * (n % 2), ramp_up_ms=400))
+        world.run_ms(173)
+    assert len(world.entries) < world.counts.get("Tick", 0) + 3_000
+    raw_and_folded(world)
+
+
+@settings(max_examples=1_000 if LONG else 60, deadline=None)
+@given(st.data())
+def test_any_events_folded_are_the_events_raw(data: st.DataObject):
+    world = World(rules_of())
+    if data.draw(st.booleans()):
+        world.armed()
+    for _ in range(data.draw(st.integers(1, 12))):
+        event = data.draw(any_events(world))
+        if _storable(event):
+            world.take(event)
+        world.run_ms(data.draw(st.sampled_from([0, 1, 12, 60, 130])))
+    raw_and_folded(world)
+
+
+def _storable(event: object) -> bool:
+    """What can come over a wire can be written: NaN and giants cannot come, and are not tried here."""
+    try:
+        text = msgspec.json.encode(event)
+    except OverflowError:
+        return False
+    return (
+        b":null" not in text.replace(b'"impedance_kohm":null', b"") and msgspec.json.decode(text) is not None
+    )
+
+
+def test_a_watch_that_was_changed_in_a_fold_is_found():
+    world = session()
+    n = next(n for n, entry in enumerate(world.entries) if entry.fold is not None and n > 3)
+    entry = world.entries[n]
+    watch = msgspec.structs.replace(entry.fold.watch, beat_ns=1)
+    world.entries[n] = msgspec.structs.replace(entry, fold=Fold(counts=entry.fold.counts, watch=watch))
+    said = [said for _, _, said in replayed(world.rules, world.first, _lines(world)) if said]
+    assert said
+
+
+def test_reading_back_gives_what_was_written(path: Path):
+    world = session()
+    lines, torn, problems = read(path)
+    assert not torn
+    assert problems == []
+    assert [line.held.event for line in lines[1:-1]] == [entry.event for entry in world.entries]
+    stop = next(line.held for line in lines[1:-1] if isinstance(line.held.event, StopPressed))
+    assert "device StopDevice" in stop.effects[0]

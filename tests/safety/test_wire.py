@@ -1,0 +1,142 @@
+"""What controllers and persons send: strict about every type, key and number, and never an exception."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.link import FRAME_BYTES_MAX, FrameBuffer, FrameError, frame
+from safety.messages import Act, AskStatus, End, FireRequest, Heartbeat, Hello, Pause, Request
+from safety.wire import TEXT_MAX, act_of, message_of
+from tests.safety.world import World, hello_of, rules_of
+
+WORLD = World(rules_of())
+MESSAGES = (
+    hello_of(),
+    Heartbeat(seq=1, progress=1, evidence=WORLD.evidence()),
+    WORLD.request(),
+    FireRequest(id=1, onset_at_ns=0, evidence=WORLD.evidence()),
+    Pause(reason="x"),
+    End(reason="x"),
+)
+KINDS = (Hello, Heartbeat, Request, FireRequest, Pause, End)
+
+
+def test_every_message_comes_through_as_it_was_sent():
+    assert tuple(type(message) for message in MESSAGES) == KINDS
+    for message in MESSAGES:
+        assert message_of(msgspec.json.encode(message)) == message
+    for act in (AskStatus(), WORLD.act()):
+        assert act_of(msgspec.json.encode(act)) == act
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_missing_or_unknown_key_is_no_message(message: msgspec.Struct):
+    whole = json.loads(msgspec.json.encode(message))
+    for key in [key for key in whole if key != "type"]:
+        assert isinstance(message_of(json.dumps({k: v for k, v in whole.items() if k != key}).encode()), str)
+    assert isinstance(message_of(json.dumps({**whole, "override": True}).encode()), str)
+
+
+def bent(path: tuple[str, ...], value: str) -> bytes:
+    whole = json.loads(msgspec.json.encode(WORLD.request()))
+    inner = whole
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = "@"
+    return json.dumps(whole).replace('"@"', value).encode()
+
+
+@pytest.mark.parametrize(
+    "value", ("NaN", "Infinity", "-Infinity", "1e999", "true", '"1.0"', "null", "[]", "{}", "1" * 5000)
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("id",),
+        ("onset_at_ns",),
+        ("response",),
+        ("train", "waveform", "duration_ms"),
+        ("train", "waveform", "carrier", "amplitude_ma_pp"),
+        ("evidence", "newest_ns"),
+        ("evidence", "clean_fraction"),
+    ],
+    ids=".".join,
+)
+def test_a_number_is_a_number_of_its_type(path: tuple[str, ...], value: str):
+    assert isinstance(message_of(bent(path, value)), str)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"NaN",
+        b"\xff\xfe",
+        b'{"type":"request"}',
+        b'{"type":"raw","data":"ARM"}',
+        b'{"type":"pause","reason":"x"} ',
+        b'{"type":"pause","reason":"x"}{}',
+        b'{"type":"pause","reason":"x"',
+        b'{"type":"pause","reason":"\xff"}',
+        b'{"type":1,"reason":"x"}',
+        b"[" * 60_000,
+        b'{"a":' * 20_000,
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_rubbish_is_one_short_line(body: bytes):
+    for read in (message_of, act_of):
+        found = read(body)
+        if isinstance(found, Pause):
+            assert body.endswith(b" ")
+            continue
+        assert isinstance(found, str)
+        assert 0 < len(found) <= TEXT_MAX
+        assert "\n" not in found
+
+
+def test_an_act_is_no_request_and_a_request_is_no_act():
+    assert isinstance(act_of(msgspec.json.encode(WORLD.request())), str)
+    assert isinstance(message_of(msgspec.json.encode(WORLD.act())), str)
+    unknown = json.loads(msgspec.json.encode(WORLD.act())) | {"act": "override"}
+    assert isinstance(act_of(json.dumps(unknown).encode()), str)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_raise(body: bytes):
+    for read in (message_of, act_of):
+        assert isinstance(
+            read(body), str | Hello | Heartbeat | Request | FireRequest | Pause | End | Act | AskStatus
+        )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_frames_come_through_however_they_are_cut(data: st.DataObject):
+    stream = b"".join(frame(message) for message in MESSAGES)
+    buffer, found = FrameBuffer(), []
+    while stream:
+        n = data.draw(st.integers(1, len(stream)))
+        found += buffer.feed(stream[:n])
+        stream = stream[n:]
+    assert tuple(message_of(body) for body in found) == MESSAGES
+
+
+@pytest.mark.parametrize("length", (0, FRAME_BYTES_MAX + 1, 2**32 - 1))
+def test_an_impossible_length_is_refused_before_it_is_buffered(length: int):
+    with pytest.raises(FrameError):
+        FrameBuffer().feed(length.to_bytes(4, "big"))
+
+
+def test_the_longest_frame_is_taken():
+    body = b"x" * FRAME_BYTES_MAX
+    assert FrameBuffer().feed(len(body).to_bytes(4, "big") + body) == [body]
