@@ -9,6 +9,9 @@ from pathlib import Path
 
 SITE_DIRECTORY = Path("/run/nociloop")
 CONTROLLER, ACTS, STOP = "controller.sock", "acts.sock", "stop.sock"
+# Who may pass through a directory may press STOP: the two other sockets and the locks have modes of their own.
+PASSABLE = 0o711
+SUN_PATH_MAX = 107  # bytes of a Unix socket's path on Linux, unix(7)
 
 
 class RigError(Exception):
@@ -30,28 +33,44 @@ def writable_directory() -> Path:
     for path in directories():
         if path == SITE_DIRECTORY:
             if path.is_dir() and os.access(path, os.W_OK):
+                if path.stat().st_mode & stat.S_IWOTH:
+                    raise RigError(
+                        f"{path}: anybody may write it, expected the interlock's users alone; chmod o-w"
+                    )
                 return path
             continue
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = path.lstat()
-        except OSError as error:
-            raise RigError(
-                f"{path}: {error.strerror}; set NOCILOOP_RUNTIME_DIR to a directory of your own"
-            ) from error
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-            raise RigError(f"{path}: expected a directory of yours that nobody else may write; remove it")
+        _own_directory(path)
         return path
     raise RigError("no directory for the rig's sockets; set NOCILOOP_RUNTIME_DIR")
+
+
+def _own_directory(path: Path) -> None:
+    """Make a directory of our own; one that is there must be ours, and writable by nobody else. Raises RigError."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700)
+            path.chmod(PASSABLE)
+        except FileExistsError:
+            pass  # judged below, as is what was made in between
+        found = path.lstat()
+    except OSError as error:
+        raise RigError(
+            f"{path}: {error.strerror}; set NOCILOOP_RUNTIME_DIR to a directory of your own"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise RigError(f"{path}: expected a directory of yours that nobody else may write; remove it")
 
 
 def claim(directory: Path, rig: str, participant: str) -> tuple[Path, list[int]]:
     """Make the rig's directory and lock rig and participant; the descriptors keep the locks while they are open."""
     path = directory / rig
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise RigError(f"{path}: {error.strerror}") from error
+    if len(os.fsencode(path / CONTROLLER)) > SUN_PATH_MAX:
+        raise RigError(
+            f"{path / CONTROLLER}: longer than the {SUN_PATH_MAX} bytes of a socket's path; "
+            "set NOCILOOP_RUNTIME_DIR to a shorter one"
+        )
+    _own_directory(path)
     held = [_lock(path / "lock", f"rig {rig} is in use by another session")]
     held.append(
         _lock(
@@ -64,7 +83,10 @@ def claim(directory: Path, rig: str, participant: str) -> tuple[Path, list[int]]
 
 
 def _lock(path: Path, busy: str) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise RigError(f"{path}: {error.strerror}; expected a lock file of this user's own") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

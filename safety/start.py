@@ -100,12 +100,17 @@ def _make(
         raise Refused(
             f"{error.filename}: {error.strerror}; expected a run folder of this session's own"
         ) from error
-    doors = Doors(
-        controller=Door(directory / CONTROLLER, 0o600),
-        acts=Door(directory / ACTS, 0o600),
-        stop=Door(directory / STOP, 0o666),
-    )
-    host = DeviceHost(stop_how(limits.modality))
+    try:
+        host = DeviceHost(
+            stop_how(limits.modality)
+        )  # it ends with its link, wherever the start may break off
+        doors = Doors(
+            controller=Door(directory / CONTROLLER, 0o600),
+            acts=Door(directory / ACTS, 0o600),
+            stop=Door(directory / STOP, 0o666),
+        )
+    except OSError as error:
+        raise Refused(f"{directory}: sockets and device host could not be made: {error.strerror}") from error
     now = clocks.now()
     watch = Watch(boot_offset_ns=now.boot_ns - now.mono_ns, wall_offset_ns=now.wall_ns - now.mono_ns)
     state = State(entries=1, relay=relay is not None, watch=watch)
