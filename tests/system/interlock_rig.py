@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from safety.entries import Entry, Genesis
 from safety.messages import ActResult, Permit, StatusReport
 from safety.software import software
 from safety.verify import Verdict, read, replayed, verify
-from sim.record import Record, State, load, zero_since
+from sim.record import Record, Rx, State, load, zero_since
 from tests.system.played_controller import (
     SESSION_DIGEST,
     SESSION_ID,
@@ -55,6 +56,13 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S)
     while not condition():
         assert time.monotonic() < end_s, f"not within {timeout_s} s: {what}"
         time.sleep(0.002)
+
+
+def together(*tries: Callable[[], None]) -> None:
+    """Several rigs at once: most of a try is waiting. The first failure is raised when all have ended."""
+    with ThreadPoolExecutor(len(tries)) as pool:
+        for done in [pool.submit(each) for each in tries]:
+            done.result()
 
 
 @functools.cache
@@ -119,6 +127,10 @@ class World:
 
     def record(self) -> Record:
         return load(self.record_path)
+
+    def forget(self) -> None:
+        """Begin the record anew, between two sessions: what was read of it before has been judged."""
+        os.truncate(self.record_path, 0)
 
     def inject(self, fault: str) -> None:
         """A fault of the device, from now on."""
@@ -190,11 +202,17 @@ class Rig:
     ) -> dict[str, object]:
         """Start the interlock; its first line, be it ready or refused."""
         begun_s = time.monotonic()
+        session = [
+            "--run-dir",
+            str(self.run_dir),
+            "--session-id",
+            SESSION_ID,
+            "--session-digest",
+            SESSION_DIGEST,
+        ]
         with (self.folder / "interlock.err").open("ab") as errors:
             self.interlock = subprocess.Popen(
-                [sys.executable, "-m", "safety.start", "--limits", str(limits or self.limits)]
-                + ["--run-dir", str(self.run_dir), "--session-id", SESSION_ID]
-                + ["--session-digest", SESSION_DIGEST, *more],
+                [sys.executable, "-m", "safety.start", "--limits", str(limits or self.limits), *session, *more],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=self.world.environment, cwd=ROOT,
                 start_new_session=True, pass_fds=pass_fds,
             )  # fmt: skip
@@ -240,6 +258,17 @@ class Rig:
         self.interlock.send_signal(signal.SIGTERM)
         return self.interlock.wait(WAIT_S)
 
+    def next_session(self) -> None:
+        """End this session, and start another on the same world, in a run folder of its own."""
+        self.ended_in_order()
+        while self.controllers:
+            self.controllers.pop().close()
+        assert self.interlock is not None and self.interlock.stdout is not None
+        self.interlock.stdout.close()
+        self.run_dir = self.run_dir.with_name(f"{self.run_dir.name}+")
+        self.run_dir.mkdir()
+        assert "ready" in self.start(), self.ready
+
     # the session
 
     def controller(self) -> Controller:
@@ -264,8 +293,15 @@ class Rig:
         until(lambda: self.status().phase == "READY", "READY")
 
     def arm(self) -> None:
-        result = self.act("arm")
-        assert result.ok, result
+        """Armed by the operator; refused again only until the first evidence has come."""
+        results: list[ActResult] = []
+
+        def settled() -> bool:
+            results.append(self.act("arm"))
+            return results[-1].code != "ILK-306"
+
+        until(settled, "evidence")
+        assert results[-1].ok, results[-1]
 
     def running(self) -> Controller:
         """Armed, and the output on: a hold that is renewed, or a train."""
@@ -304,6 +340,15 @@ class Rig:
     def _disarmed(self, since_ns: int) -> bool:
         states = [entry for entry in self.world.record().entries if isinstance(entry, State)]
         return states[-1].t_ns >= since_ns and states[-1].state in ("idle", "fault", "off")
+
+    def heard(self, word: str, since_ns: int) -> float:
+        """Milliseconds until the device has read a command of this word; waits for it."""
+        until(lambda: self._commands(word, since_ns), f"{word} at the device")
+        return (self._commands(word, since_ns)[0] - since_ns) / 1e6
+
+    def _commands(self, word: str, since_ns: int) -> list[int]:
+        lines = [entry for entry in self.world.record().entries if isinstance(entry, Rx)]
+        return [entry.t_ns for entry in lines if entry.t_ns >= since_ns and word in entry.line]
 
     def highest(self) -> float:
         """The highest amplitude that ever came out, mA peak to peak or % MSO."""

@@ -143,6 +143,18 @@ class Controller:
     def send(self, message: msgspec.Struct) -> None:
         self._send(message)
 
+    def send_raw(self, data: bytes) -> None:
+        """Any bytes, between two messages."""
+        with self._sending:
+            self._socket.sendall(data)
+
+    def send_raw_unheard(self, data: bytes) -> None:
+        """Any bytes, to an interlock that may close in the middle of them."""
+        try:
+            self.send_raw(data)
+        except OSError:
+            pass
+
     def end(self) -> None:
         self._send(End(reason="done"))
 

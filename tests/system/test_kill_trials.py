@@ -14,7 +14,7 @@ import time
 import pytest
 
 from drivers.stimulation import Modality
-from tests.system.interlock_rig import RAMP_MS, SLACK_MS, Rig, alive, interlock_rig, until
+from tests.system.interlock_rig import RAMP_MS, SLACK_MS, Rig, alive, interlock_rig, together, until
 
 pytestmark = pytest.mark.system
 
@@ -54,9 +54,12 @@ def _victim(rig: Rig, who: str, controller: subprocess.Popen[bytes]) -> int:
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
-@pytest.mark.parametrize("modality", ["tacs", "rtms"])
 @pytest.mark.parametrize(("who", "how"), PROMISED_MS)
-def test_output_is_zero_within_the_promise(who: str, how: str, modality: Modality, trial: int) -> None:
+def test_output_is_zero_within_the_promise(who: str, how: str, trial: int) -> None:
+    together(lambda: _try(who, how, "tacs"), lambda: _try(who, how, "rtms"))
+
+
+def _try(who: str, how: str, modality: Modality) -> None:
     bound_ms = PROMISED_MS[who, how] + (RAMP_MS if modality == "tacs" else 0) + SLACK_MS
     with interlock_rig(modality) as rig:
         controller = rig.controller_process()
@@ -92,9 +95,12 @@ def _chain_is_whole(rig: Rig) -> None:
     assert verdict.chain and verdict.execution == "same" and not verdict.closed, verdict
 
 
-@pytest.mark.parametrize("modality", ["tacs", "rtms"])
-def test_a_killed_supervisor_is_a_stop(modality: Modality) -> None:
+def test_a_supervisor_that_is_gone_is_a_stop() -> None:
     """Nobody writes to the pipe of `--parent-fd`: its end tells that the supervisor is gone, however it went."""
+    together(lambda: _supervisor_goes("tacs"), lambda: _supervisor_goes("rtms"))
+
+
+def _supervisor_goes(modality: Modality) -> None:
     with interlock_rig(modality, start=False) as rig:
         theirs, ours = os.pipe()
         os.set_inheritable(theirs, True)
