@@ -197,6 +197,10 @@ def test_what_no_key_is_made_from_is_said_in_one_line(phrase: str, salt: str):
     assert not phrase or phrase not in str(caught.value)
 
 
+def test_twelve_characters_are_enough():
+    assert derive_key("x" * 12, SALT)
+
+
 def test_a_new_person_fits_the_limits_file_and_signs():
     text = make_person("eve", "operator", PHRASE)
     person = tomllib.loads(text)["people"]["eve"]
@@ -216,5 +220,6 @@ def test_two_persons_with_one_phrase_have_two_keys():
 
 @pytest.mark.parametrize("name", ["", "two words", 'x"\n', "x" * 65])
 def test_a_name_that_no_file_could_hold_is_refused(name: str):
-    with pytest.raises(PassphraseError):
+    with pytest.raises(PassphraseError) as caught:
         make_person(name, "operator", PHRASE)
+    assert str(caught.value).isprintable() and ascii(name) in str(caught.value)

@@ -700,6 +700,7 @@ def test_bytes_that_are_no_limits_are_refused_in_lines(content: bytes):
 
 
 def test_the_size_is_capped_inclusively():
+    assert BYTES_MAX == 65_536
     content = to_toml(document("tacs"))
     load(content + b"\n#" + b"x" * (BYTES_MAX - len(content) - 2))
     assert problems(content + b"\n#" + b"x" * (BYTES_MAX - len(content) - 1)) == (

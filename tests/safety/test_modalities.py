@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from fractions import Fraction
+from sys import float_info
 
 import msgspec
 import pytest
@@ -33,7 +34,7 @@ from safety.modalities import (
     rows,
     stop_how,
 )
-from safety.modalities.bounds import exact, is_number, on_step, shown, within
+from safety.modalities.bounds import as_float, exact, is_number, on_step, shown, within
 from tests.safety.strategies import (
     FACTS,
     MODALITIES,
@@ -325,7 +326,17 @@ def test_a_range_upside_down_lets_nothing_through():
 
 def test_what_was_found_is_shown_short():
     assert shown(10**400) == shown(-(2**53) - 1) == "an integer beyond ±2^53"
+    assert shown(-(2**53)) == "-9007199254740992"
     assert shown(2**53) == "9007199254740992" and shown("\x1b") == "'\\x1b'" and len(shown("x" * 99)) == 40
+
+
+def test_a_quotient_beyond_all_floats_is_reported_as_the_greatest():
+    huge = Fraction(10) ** 400
+    assert (as_float(huge), as_float(-huge), as_float(Fraction(1, 4))) == (
+        float_info.max,
+        -float_info.max,
+        0.25,
+    )
 
 
 def test_exact_reads_the_shortest_decimal():
