@@ -1,0 +1,419 @@
+"""Walks a ledger: each permit judged from the log alone, and each delivery held to its permit.
+
+It knows what the device was told and what it answered, keeps its own account of both, and shares nothing with the
+state that the interlock kept. What it cannot see (an onset that was never told, a delivery that was not confirmed)
+it takes at its worst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from drivers.capabilities import Capabilities
+from drivers.link import CallFailed, Delivered, Fired, FromHost, Opened, Prepared, Status
+from drivers.stimulation import Delivery, Hold, PulseTrain, Train
+from safety.entries import Close, Entry, Genesis
+from safety.events import Asked, Beat, FireAsked, HostSaid, Joined
+from safety.messages import Evidence, Request
+from safety.oracle import (
+    HOLD_MS_MAX,
+    TRAIN_S_MAX,
+    Circumstances,
+    budget,
+    charge_c,
+    exact,
+    interval_s,
+    objections,
+    pct_rmt,
+    rises_too_fast,
+)
+from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
+from safety.state import Rules
+
+FUTURE_NS = (
+    20 * MS
+)  # own choice: no source has a number; one heartbeat, far above what LSL's clocks differ by
+LEVEL = 1 + Fraction(1, 10**9)  # own choice: told amplitudes are floats of a device's own units
+ASKED_MAX = 64  # own choice: older requests are never permitted any more
+OVER_MAX = 8  # own choice: the device tells the end of a train once
+# Nothing was put out (drivers.stimulator); any other failure of a fire counts as delivered.
+NOT_FIRED = ("late", "refused", "wrong_state")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How many permits were judged, and each objection with the sequence of its entry."""
+
+    permits: int
+    objections: tuple[str, ...]
+
+
+def judge(held: Iterable[Genesis | Entry | Close]) -> Judgement:
+    """Judge a whole ledger from its lines, the Genesis first."""
+    oracle: Oracle | None = None
+    said: list[str] = []
+    for line in held:
+        if isinstance(line, Genesis):
+            oracle = Oracle(rules=line.rules)
+        elif isinstance(line, Entry) and oracle is not None:
+            said += [f"entry {line.seq}: {text}" for text in oracle.take(line)]
+        elif oracle is None:
+            return Judgement(permits=0, objections=("entry 0: no genesis, nothing can be judged",))
+    return Judgement(permits=0 if oracle is None else oracle.permits, objections=tuple(said))
+
+
+def check_ledger(lines: Iterable[Genesis | Entry | Close]) -> tuple[str, ...]:
+    """Every objection to a ledger, each naming its entry; empty: no permit is objected to."""
+    return judge(lines).objections
+
+
+@dataclass(slots=True, kw_only=True)
+class Oracle:
+    """The story so far. `take` an entry, and hear what speaks against it."""
+
+    rules: Rules
+    permits: int = 0
+    last_id: int = 0
+    phase: str = "SAFE"
+    stream_uid: str | None = None
+    capabilities: Capabilities | None = None
+    impedance_kohm: float | None = None
+    evidence: Evidence | None = None
+    asked: dict[int, Request] = field(default_factory=dict)
+    courses: list[Course] = field(default_factory=list)
+    hold: Course | None = None
+    train: Course | None = None
+    on_ns: int = 0
+    ma_ns: Fraction = Fraction(0)
+    pulses: int = 0
+
+    def take(self, entry: Entry) -> Iterator[str]:
+        """One entry: what it says first, then what was done about it."""
+        if entry.before != self.phase:
+            yield f"begins in {entry.before}, the entry before ended in {self.phase}"
+        if (entry.after == "ARMED" and entry.before not in ("READY", "ARMED")) or (
+            entry.before == "TRIPPED" and entry.after not in ("TRIPPED", "SAFE")
+        ):
+            yield f"went from {entry.before} to {entry.after}"
+        self.phase = entry.after
+        if entry.fold is not None:
+            self.impedance_kohm = entry.fold.watch.impedance_kohm
+            self.evidence = entry.fold.watch.evidence or self.evidence
+        now_ns = entry.now.mono_ns
+        yield from self._learn(entry, now_ns)
+        yield from self._done(entry, now_ns)
+
+    # What an entry says
+
+    def _learn(self, entry: Entry, now_ns: int) -> Iterator[str]:
+        match entry.event:
+            case Joined(hello=hello):
+                self.stream_uid = self.stream_uid or hello.stream_uid
+            case Beat(heartbeat=heartbeat):
+                self.evidence = heartbeat.evidence
+            case Asked(request=request):
+                self.asked[request.id] = request
+                self.evidence = request.evidence
+                while len(self.asked) > ASKED_MAX:
+                    del self.asked[next(iter(self.asked))]
+            case FireAsked(request=fire):
+                self.evidence = fire.evidence
+            case HostSaid(message=message):
+                yield from self._heard(message)
+            case _:
+                pass
+
+    def _heard(self, message: FromHost) -> Iterator[str]:
+        match message:
+            case Opened(capabilities=capabilities):
+                self.capabilities = capabilities
+            case Status(status=status):
+                self.impedance_kohm = status.impedance_kohm
+            case Prepared(call=call, token=token, read_back=read_back):
+                course = self._called(call, prepare=True)
+                if course is not None:
+                    course.token = token
+                    if read_back != course.request.train:
+                        yield from self._read_back(course, read_back)
+            case Fired(call=call, token=token, onset_ns=onset_ns):
+                course = self._called(call, prepare=False)
+                if course is None or course.token != token:
+                    yield f"token {token} began, which was not fired"
+                else:
+                    self._begin(course, onset_ns)
+            case CallFailed(call=call, code=code):
+                for course in self.courses:
+                    if call in (course.prepare, course.fire):
+                        course.failed = course.fire is None or code in NOT_FIRED
+            case Delivered(delivery=delivery):
+                yield from self._told(delivery)
+            case _:
+                pass
+
+    def _read_back(self, course: Course, read_back: Train) -> Iterator[str]:
+        """A device that holds something else: it is judged as if it had been asked."""
+        given = self._given(course.request.train, course.permitted_ns, course.permitted_ns)
+        if given is not None:
+            yield from (f"read back: {each}" for each in objections(read_back, given))
+
+    def _called(self, call: int, *, prepare: bool) -> Course | None:
+        return next((c for c in self.courses if call == (c.prepare if prepare else c.fire)), None)
+
+    def _begin(self, course: Course, onset_ns: int) -> None:
+        before = self.hold
+        if before is not None and before is not course:
+            course.least = before.level(onset_ns)
+            course.most = Fraction(0) if course.least == 0 else before.ceiling_at(onset_ns)
+        course.onset_ns = onset_ns
+        if isinstance(course.request.train.waveform, Hold):
+            self.hold = course
+
+    def _told(self, delivery: Delivery) -> Iterator[str]:
+        course = next((c for c in reversed(self.courses) if c.token == delivery.token), None)
+        amplitude = exact(delivery.amplitude)
+        if course is None or course.fire is None:
+            yield f"delivered {delivery.amplitude!r} by token {delivery.token}, which was not permitted"
+            return
+        if amplitude is None or amplitude < 0 or delivery.n_pulses < 0:
+            yield f"delivered {delivery.amplitude!r} and {delivery.n_pulses} pulses: no usable numbers"
+            return
+        if delivery.end_ns < delivery.start_ns or delivery.start_ns < course.permitted_ns - CLOCKS_NS:
+            yield f"delivered from {delivery.start_ns} to {delivery.end_ns}, permitted at {course.permitted_ns}"
+        if amplitude > course.ceiling_at(delivery.start_ns - CLOCKS_NS) * LEVEL:
+            yield f"delivered {delivery.amplitude!r}, permitted were {float(course.target)!r}"
+        told = course.tell(delivery)
+        wave = course.request.train.waveform
+        if amplitude > 0 and delivery.end_ns > course.over_ns + CLOCKS_NS:
+            yield f"delivered until {delivery.end_ns}, permitted was until {course.over_ns}"
+        if isinstance(wave, PulseTrain):
+            if course.pulses > wave.n_pulses:
+                yield f"delivered {course.pulses} pulses, permitted were {wave.n_pulses}"
+            self.pulses += delivery.n_pulses
+            if delivery.ended and not delivery.confirmed:
+                self.pulses += course.remaining()[0]
+        elif delivery.n_pulses:
+            yield f"delivered {delivery.n_pulses} pulses of a hold"
+        if told.ma_pp > 0 or isinstance(wave, PulseTrain):
+            self.on_ns += told.end_ns - told.start_ns
+            self.ma_ns += told.ma_pp * (told.end_ns - told.start_ns)
+        yield from (f"delivered: {each}" for each in self._over_budget(None, 0))
+
+    def _prune(self) -> None:
+        """A prepared train that was not fired gives way to the next; what is over is kept a while for late words."""
+        self.courses = [c for c in self.courses if c.fire is not None and not c.failed]
+        over = [c for c in self.courses if c.ended_ns is not None]
+        for course in over[:-OVER_MAX]:
+            self.courses.remove(course)
+
+    # What was done
+
+    def _done(self, entry: Entry, now_ns: int) -> Iterator[str]:
+        prepare = None
+        fires: list[int] = []
+        permitted: list[tuple[int, int]] = []
+        for effect in entry.effects:
+            match effect.split():
+                case ["device", "Prepare", call] if call.isdecimal():
+                    prepare = int(call)
+                case ["device", "Fire", call] if call.isdecimal():
+                    fires.append(int(call))
+                case ["device", "StopDevice", _]:
+                    self.hold = None
+                    for course in self.courses:
+                        course.stop_ns = course.stop_ns or now_ns
+                case ["permit", id_, "until", until] if id_.isdecimal() and until.isdecimal():
+                    permitted.append((int(id_), int(until)))
+                case ["permit", *_]:
+                    yield f"unreadable permit {effect!r}"
+                case _:
+                    pass
+        if len(permitted) > 1:
+            yield "more than one permit"
+        if prepare is not None and not permitted:
+            yield "prepared without a permit"
+        for request_id, until_ns in permitted:
+            self.permits += 1
+            yield from (f"permit {request_id}: {text}" for text in self._permit(entry, request_id, until_ns))
+        if prepare is not None and permitted and self.courses:
+            self.courses[-1].prepare = prepare
+        for fire in fires:
+            yield from self._fire(fire, now_ns)
+
+    def _permit(self, entry: Entry, request_id: int, until_ns: int) -> Iterator[str]:
+        now_ns = entry.now.mono_ns
+        if entry.before != "ARMED" or entry.after != "ARMED":
+            yield f"given in {entry.before}, {entry.after}"
+        fire = entry.event.request if isinstance(entry.event, FireAsked) else None
+        request = self.asked.get(request_id)
+        if request is None or (fire is not None and fire.id != request_id):
+            yield "nobody asked for it"
+            return
+        onset_at_ns = max(now_ns, request.onset_at_ns if fire is None else fire.onset_at_ns)
+        waiting = next((c for c in self.courses if fire is not None and c.request.id == request_id), None)
+        if fire is None and request_id <= self.last_id:
+            yield f"is not newer than {self.last_id}"
+        if fire is not None and (waiting is None or waiting.token is None or waiting.fire is not None):
+            yield "nothing is prepared for it"
+        yield from self._lease(request.train, until_ns - now_ns)
+        yield from self._one_at_a_time(request, waiting)
+        yield from self._grounds(request.train, request.evidence if fire is None else fire.evidence, now_ns)
+        given = self._given(request.train, now_ns, onset_at_ns)
+        if given is None:
+            yield "no device was opened"
+        else:
+            yield from objections(request.train, given)
+        if waiting is None:
+            self.last_id = max(self.last_id, request_id)
+            self._prune()
+            waiting = Course(
+                request=request, permitted_ns=now_ns, until_ns=until_ns, onset_at_ns=request.onset_at_ns
+            )
+            self.courses.append(waiting)
+        waiting.until_ns, waiting.onset_at_ns, waiting.permitted_ns = until_ns, onset_at_ns, now_ns
+        if fire is not None or request.onset_at_ns >= 0:
+            yield from self._interval(request.train, onset_at_ns)
+            yield from self._pause(onset_at_ns)
+        yield from self._over_budget(waiting, now_ns)
+
+    def _fire(self, call: int, now_ns: int) -> Iterator[str]:
+        course = next((c for c in reversed(self.courses) if c.is_on_its_way() and c.fire is None), None)
+        if course is None or course.token is None:
+            yield "fired without a permit"
+            return
+        course.fire, course.fire_ns = call, now_ns
+        if now_ns > course.until_ns:
+            yield f"permit {course.request.id}: fired after its lease had lapsed"
+        given = self._given(course.request.train, now_ns, course.begins_ns)
+        if given is not None:
+            yield from (f"fired: {each}" for each in rises_too_fast(course.request.train, given))
+        if isinstance(course.request.train.waveform, PulseTrain):
+            yield from (f"fired: {each}" for each in self._interval(course.request.train, course.begins_ns))
+            self.train = course
+
+    # What is asked of a permit
+
+    def _given(self, train: Train, now_ns: int, onset_ns: int) -> Circumstances | None:
+        if self.capabilities is None:
+            return None
+        return Circumstances(
+            limits=self.rules.limits,
+            capabilities=self.capabilities,
+            today=self.rules.today,
+            simulated=self.rules.simulated,
+            impedance_kohm=self.impedance_kohm,
+            least_ma_pp=min(self.least(now_ns), self.least(onset_ns)),
+        )
+
+    def least(self, at_ns: int) -> Fraction:
+        """The least that can come out at an instant."""
+        level = Fraction(0) if self.hold is None else self.hold.level(at_ns)
+        coming = [c.target for c in self.courses if c.is_out() and c.onset_ns is None]
+        return min([level, *coming])
+
+    def _lease(self, train: Train, lease_ns: int) -> Iterator[str]:
+        longest_ns = HOLD_MS_MAX * MS if isinstance(train.waveform, Hold) else int(TRAIN_S_MAX * S)
+        if not 0 < lease_ns <= longest_ns:
+            yield f"a lease of {lease_ns} ns, expected up to {longest_ns}"
+
+    def _one_at_a_time(self, request: Request, waiting: Course | None) -> Iterator[str]:
+        for course in self.courses:
+            if course is waiting or course.failed:
+                continue
+            if course.fire is not None and course.onset_ns is None and course.ended_ns is None:
+                yield f"the fire of {course.request.id} is not answered yet"
+            elif course.is_out() and not (
+                isinstance(course.request.train.waveform, Hold) and isinstance(request.train.waveform, Hold)
+            ):
+                yield f"{course.request.id} still runs"
+
+    def _grounds(self, train: Train, evidence: Evidence, now_ns: int) -> Iterator[str]:
+        """Fresh and good evidence, the request's own and the newest, for all that is not a step down."""
+        if self._is_down(train, now_ns):
+            return
+        watch = self.rules.limits.watch
+        newest = self.evidence or evidence
+        for what, each in (("evidence", evidence), ("newest evidence", newest)):
+            if each.stream_uid != self.stream_uid:
+                yield f"{what}: of another stream"
+            age_ns = now_ns - each.newest_ns
+            if not 0 <= each.uncertainty_ns <= watch.data_age_ms * MS:
+                yield f"{what}: its time is known to {each.uncertainty_ns} ns"
+            if age_ns < -FUTURE_NS:
+                yield f"{what}: {-age_ns} ns in the future"
+            if age_ns > watch.data_age_ms * MS:
+                yield f"{what}: {age_ns} ns old"
+            clean, least = exact(each.clean_fraction), exact(watch.clean_fraction_min)
+            if clean is None or least is None or not least <= clean <= 1:
+                yield f"{what}: {each.clean_fraction!r} of the channels clean"
+
+    def _is_down(self, train: Train, now_ns: int) -> bool:
+        """Whether it asks for no more than comes out already, and changes nothing else."""
+        hold = self.hold
+        if hold is None or hold.ended_ns is not None:
+            return False
+        wave, runs = train.waveform, hold.request.train.waveform
+        if not isinstance(wave, Hold) or not isinstance(runs, Hold):
+            return False
+        target = exact(wave.carrier.amplitude_ma_pp)
+        return (
+            target is not None
+            and target <= self.least(now_ns)
+            and train.outputs == hold.request.train.outputs
+            and wave.carrier.frequency_hz == runs.carrier.frequency_hz
+            and wave.carrier.phase_rad == runs.carrier.phase_rad
+            and now_ns <= hold.begins_ns + hold.lasts_ns
+        )
+
+    def _interval(self, train: Train, onset_ns: int) -> Iterator[str]:
+        before, wave = self.train, train.waveform
+        if before is None or before.failed or not isinstance(wave, PulseTrain):
+            return
+        was = before.request.train.waveform
+        inputs = self.rules.limits.inputs
+        before_pct = (
+            pct_rmt(exact(was.pulse.amplitude_pct_mso), inputs) if isinstance(was, PulseTrain) else None
+        )
+        next_pct = pct_rmt(exact(wave.pulse.amplitude_pct_mso), inputs)
+        least = (
+            None
+            if before_pct is None or next_pct is None
+            else interval_s(before_pct, next_pct, self.rules.limits)
+        )
+        ended_ns = before.zero_ns if before.ended_ns is None else before.ended_ns
+        if least is None or onset_ns - ended_ns < least * S:
+            yield f"{(onset_ns - ended_ns) / S:.3f} s after the end of the last train"
+
+    def _pause(self, onset_ns: int) -> Iterator[str]:
+        """After a hold that nobody renewed, off for a while."""
+        hold = self.hold
+        if hold is None or hold.target == 0:
+            return
+        over_ns = hold.begins_ns + hold.lasts_ns if hold.ended_ns is None else hold.ended_ns
+        off_ns = self.rules.limits.watch.off_min_ms * MS
+        if over_ns < onset_ns < over_ns + off_ns:
+            yield f"{(onset_ns - over_ns) / S:.3f} s after a hold had lapsed"
+
+    def _over_budget(self, asked: Course | None, now_ns: int) -> Iterator[str]:
+        """Confirmed, and all that may be out there, and what is asked for, against the session's budgets."""
+        limits = self.rules.limits
+        out = [course for course in self.courses if course.is_out() and course is not asked]
+        if asked is not None:
+            out.append(asked)
+        if limits.modality == "tacs":
+            spans = [each for course in out for each in course.outstanding()] if asked is not None else []
+            on_ns, ma_ns = union(spans)
+            used = {
+                "on_time_s": Fraction(self.on_ns + on_ns, S),
+                "charge_c": charge_c(self.ma_ns + ma_ns, 1),
+            }
+        else:
+            left = [course.remaining() for course in out] if asked is not None else []
+            used = {
+                "on_time_s": Fraction(self.on_ns + sum(ns for _, ns in left), S),
+                "n_pulses": Fraction(self.pulses + sum(n for n, _ in left)),
+            }
+        for name, spent in used.items():
+            if spent > budget(name, limits):
+                yield f"{name}: {float(spent):.9g} of {float(budget(name, limits)):.9g}"
