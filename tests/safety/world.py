@@ -443,7 +443,7 @@ def watch_step(rules: Rules, before: State, event: Event, decided: Step) -> None
         _require(
             any(isinstance(m, StopDevice) for m in sent), "left ARMED without telling the device to stop"
         )
-        _require(after.stopping is not None or after.host == "gone", "left ARMED, and nothing is stopping")
+        _require(after.stopping is not None or OpenRelay() in effects, "left ARMED, and nothing is stopping")
         _require(after.asked is None and after.firing is None, "left ARMED with something under way")
     if before.phase == "TRIPPED" and moved:
         _require(
