@@ -383,7 +383,7 @@ class Process:
             fold = Fold(counts=self._fold, watch=before.watch) if self._fold else None
             self._fold = {}
             try:
-                self._ledger.append(entry_of(before, event, decided, now, fold))
+                self._ledger.append(entry_of(before, event, decided, now, fold), wake=False)
                 self._undurable.append((before.entries, now.mono_ns))
             except LedgerFull as error:
                 self._carry(decided.effects)
@@ -393,6 +393,7 @@ class Process:
             name = type(event).__name__
             self._fold[name] = self._fold.get(name, 0) + 1
         self._carry(decided.effects)
+        self._ledger.wake()
 
     def _full(self, text: str, now: Now) -> None:
         """A ledger that takes no more: trip without an entry, for there is no place left to write it."""

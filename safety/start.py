@@ -29,6 +29,7 @@ from safety.software import software
 from safety.state import Rules, State, Watch
 
 REFUSED = 3
+SWITCH_S = 0.0002  # the deciding thread waits no longer than this for the ledger's thread to let go
 LIMITS_BYTES_MAX = 1_048_576
 SHADOW = AllowedDevice(
     driver="null", distribution="nociloop", endpoint="none", identity="any", simulated=True
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     """Start the interlock; its exit status (3: refused to start)."""
     arguments = _arguments(argv)
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_S)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         process, table, ready = _make(arguments)

@@ -24,7 +24,7 @@ CHANGES = {
     "hop_ms = 100": "hop_ms = 40",
     "hi = 0.29": "hi = 0.0001",
     "lo = 0.25": "lo = 0.00001\nresponse_margin = 10.0",
-    "lease_ms = 500": "lease_ms = 100",
+    "lease_ms = 500": "lease_ms = 200",
     "rate_per_s = 0.1": "rate_per_s = 0.5",
 }
 

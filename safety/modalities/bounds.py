@@ -166,6 +166,8 @@ def check_exact(
 
     `code` stands in for above or below where the quantity has its own code; `where` adds what it is about.
     """
+    if _inside(declared, number, limits):
+        return []
     bounds = layers(declared, limits)
     reasons = [refusal for bound in bounds for refusal in _outside(declared, number, bound, code, where)]
     if not any(bound.layer == "protocol" for bound in bounds):
@@ -173,6 +175,17 @@ def check_exact(
             _no_limit(declared, "protocol", f"limits.toml has no protocol row for {declared.name}")
         )
     return reasons
+
+
+def _inside(declared: Declared, number: Fraction, limits: Limits) -> bool:
+    """Whether a number is positively inside every layer of code and file: the usual case, in few words."""
+    known = False
+    for row in limits.rows:
+        if row.quantity == declared.name:
+            if not within(number, row.low, row.high):
+                return False
+            known = known or row.layer == "protocol"
+    return known and within(number, declared.low, declared.high)
 
 
 def falls_or_stays(declared: Declared, before: object, after: object) -> bool:
