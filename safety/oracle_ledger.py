@@ -115,11 +115,8 @@ class Oracle:
                 self.evidence = heartbeat.evidence
             case Asked(request=request):
                 self.asked[request.id] = request
-                self.evidence = request.evidence
                 while len(self.asked) > ASKED_MAX:
                     del self.asked[next(iter(self.asked))]
-            case FireAsked(request=fire):
-                self.evidence = fire.evidence
             case HostSaid(message=message):
                 yield from self._heard(message)
             case _:
@@ -274,7 +271,6 @@ class Oracle:
         waiting.until_ns, waiting.onset_at_ns, waiting.permitted_ns = until_ns, onset_at_ns, now_ns
         if fire is not None or request.onset_at_ns >= 0:
             yield from self._interval(request.train, onset_at_ns)
-            yield from self._pause(onset_at_ns)
         yield from self._over_budget(waiting, now_ns)
 
     def _fire(self, call: int, now_ns: int) -> Iterator[str]:
@@ -288,6 +284,7 @@ class Oracle:
         given = self._given(course.request.train, now_ns, course.begins_ns)
         if given is not None:
             yield from (f"fired: {each}" for each in rises_too_fast(course.request.train, given))
+        yield from (f"fired: {each}" for each in self._pause(course.begins_ns))
         if isinstance(course.request.train.waveform, PulseTrain):
             yield from (f"fired: {each}" for each in self._interval(course.request.train, course.begins_ns))
             self.train = course
@@ -333,8 +330,11 @@ class Oracle:
         if self._is_down(train, now_ns):
             return
         watch = self.rules.limits.watch
-        newest = self.evidence or evidence
+        heard = self.evidence
+        newest = heard if heard is not None and heard.newest_ns > evidence.newest_ns else evidence
         for what, each in (("evidence", evidence), ("newest evidence", newest)):
+            if what == "newest evidence" and newest is evidence:
+                continue
             if each.stream_uid != self.stream_uid:
                 yield f"{what}: of another stream"
             age_ns = now_ns - each.newest_ns

@@ -54,6 +54,7 @@ def said_of(verdict: Verdict) -> str:
         f"{answer}: {verdict.path}",
         f"  chain         {'whole' if verdict.chain else 'BROKEN'}, {verdict.entries} entries, {ended}",
         f"  re-execution  {verdict.execution}",
+        f"  oracle        {oracle_said(verdict)}",
         f"  head          {verdict.head}",
         f"  software      {verdict.software}",
     ]
@@ -62,10 +63,17 @@ def said_of(verdict: Verdict) -> str:
             "  tail          torn: the last line is incomplete, as a power cut leaves it; it is not counted"
         )
     lines += [f"  problem       {problem}" for problem in verdict.problems]
+    lines += [f"  objection     {objection}" for objection in verdict.oracle]
     lines.append(
         "  A chain alone cannot show that the whole file was not rewritten: compare the head with one kept elsewhere."
     )
     return "\n".join(lines) + "\n"
+
+
+def oracle_said(verdict: Verdict) -> str:
+    """What the second implementation of the limits says, in a few words."""
+    found = f"{len(verdict.oracle)} objections" if verdict.oracle else "agrees with all that were given"
+    return f"{verdict.permits} permits checked, {found}"
 
 
 @ledger.command("show")

@@ -1,4 +1,4 @@
-"""Separate code; re-hashes the chain, re-executes every decision from the log alone.
+"""Separate code; re-hashes the chain, re-executes every decision from the log alone, asks the oracle.
 
 Three answers on re-execution: *same*; *differs under other code* (the software digest is another); *tampered*.
 A torn last line is what a power cut leaves and is told apart; anything else that does not fit is tampering.
@@ -16,6 +16,7 @@ import msgspec
 
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis, Software, state_crc, written
 from safety.interlock import step
+from safety.oracle_ledger import judge
 from safety.state import Rules, State
 
 LINE_BYTES_MAX = 262_144
@@ -49,11 +50,13 @@ class Verdict:
     execution: Execution
     software: str
     problems: tuple[str, ...]
+    permits: int
+    oracle: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
-        """Chain whole and every decision reproduced."""
-        return self.chain and self.execution == "same" and not self.problems
+        """Chain whole, every decision reproduced, and no permit that the oracle objects to."""
+        return self.chain and self.execution == "same" and not self.problems and not self.oracle
 
 
 _genesis = msgspec.json.Decoder(Genesis)
@@ -107,6 +110,7 @@ def verify(path: Path, ours: Software, anchors: tuple[str, ...] = ()) -> Verdict
         if not chain_problems and not problems:
             execution, differences = _reexecute(first, lines[1:], same_code=software == ours.digest)
             problems += differences
+    judgement = judge(line.held for line in lines)
     return Verdict(
         path=path,
         entries=len(lines),
@@ -117,6 +121,8 @@ def verify(path: Path, ours: Software, anchors: tuple[str, ...] = ()) -> Verdict
         execution=execution,
         software=software,
         problems=tuple(chain_problems + problems),
+        permits=judgement.permits,
+        oracle=judgement.objections,
     )
 
 
