@@ -120,7 +120,6 @@ class Process:
 
     def run(self, table: dict[str, str | int | float | bool]) -> int:
         """Open the device, serve until the end is decided; the exit status."""
-        self._listen()
         gc.collect()
         gc.freeze()
         self._to_host(
@@ -140,7 +139,8 @@ class Process:
                 due_ns += max(1, (now_ns - due_ns) // TICK_NS + 1) * TICK_NS
         return self._close(self._status)
 
-    def _listen(self) -> None:
+    def listen(self) -> None:
+        """Watch everything, signals among it: from here on a signal is STOP and an orderly end."""
         for receiving in self._signals:
             receiving.setblocking(False)
         signal.set_wakeup_fd(self._signals[1].fileno(), warn_on_full_buffer=False)

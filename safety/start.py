@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(msgspec.json.encode({"refused": str(refused).splitlines()}).decode() + "\n")
         sys.stdout.flush()
         return REFUSED
+    process.listen()
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
     return process.run(table)
