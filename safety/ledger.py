@@ -51,7 +51,6 @@ class Ledger:
         self._fd = os.open(path, flags, 0o640)
         _sync_directory(path.parent)
         self._full = False
-        self._waiting: deque[tuple[int, bytes]] = deque()
         self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._news: deque[int | LedgerTrouble] = deque(maxlen=QUEUE_MAX)
         self.news_fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -67,22 +66,14 @@ class Ledger:
         """Start the ledger's thread."""
         self._thread.start()
 
-    def append(self, line: Line, *, wake: bool = True) -> None:
+    def append(self, line: Line) -> None:
         """Queue a line whose `prev` is empty; raises LedgerFull when the disk is too far behind, and from then on:
-        a ledger with a gap would prove less than one that ends. Without `wake` the thread is told by `wake` later."""
+        a ledger with a gap would prove less than one that ends."""
         self._full = self._full or self._appended - self._durable >= QUEUE_MAX
         if self._full:
             raise LedgerFull(f"{QUEUE_MAX} entries wait for the disk")
         self._appended += 1
-        self._waiting.append((line.seq, self._encoder.encode(line)))
-        if wake:
-            self.wake()
-
-    def wake(self) -> None:
-        """Hand what was appended to the thread, which then wants the interpreter's lock: the deciding thread queues an
-        entry, sends what it says, and wakes the thread after that."""
-        while self._waiting:
-            self._queue.put(self._waiting.popleft())
+        self._queue.put((line.seq, self._encoder.encode(line)))
 
     def news(self) -> list[int | LedgerTrouble]:
         """What happened since the last call: an int n says that all entries below n are durable."""
@@ -97,7 +88,6 @@ class Ledger:
 
     def close(self, timeout_s: float) -> bool:
         """Write what is queued and end the thread; whether all of it reached the disk."""
-        self.wake()
         self._queue.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive() and not self._failed

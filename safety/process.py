@@ -57,6 +57,7 @@ from safety.messages import (
 )
 from safety.peers import CONTROLLER_BYTES, PERSON_BYTES, Door, Peer, PeerGone
 from safety.relay import Relay
+from safety.safing import Step
 from safety.state import (
     Effect,
     EndProcess,
@@ -112,6 +113,7 @@ class Process:
         self._names = 0
         self._unreadable = 0
         self._fold: dict[str, int] = {}
+        self._queued: deque[tuple[State, Event, Step, Now, Fold | None]] = deque(maxlen=1)
         self._undurable: deque[tuple[int, int]] = deque()
         self._due: deque[Event] = deque()
         self._status: int | None = None
@@ -379,21 +381,26 @@ class Process:
         before = self._state
         decided = step(self._rules, before, event, now)
         self._state = decided.state
-        if decided.state.entries != before.entries:
+        entry = decided.state.entries != before.entries
+        if entry:
             fold = Fold(counts=self._fold, watch=before.watch) if self._fold else None
             self._fold = {}
-            try:
-                self._ledger.append(entry_of(before, event, decided, now, fold), wake=False)
-                self._undurable.append((before.entries, now.mono_ns))
-            except LedgerFull as error:
-                self._carry(decided.effects)
-                self._full(str(error), now)
-                return
+            self._queued.append((before, event, decided, now, fold))
         else:
             name = type(event).__name__
             self._fold[name] = self._fold.get(name, 0) + 1
         self._carry(decided.effects)
-        self._ledger.wake()
+        if entry:
+            self._record(now)
+
+    def _record(self, now: Now) -> None:
+        """Put into words what was queued before its effects went out, and hand it to the ledger's thread."""
+        before, event, decided, entry_now, fold = self._queued.popleft()
+        try:
+            self._ledger.append(entry_of(before, event, decided, entry_now, fold))
+            self._undurable.append((before.entries, entry_now.mono_ns))
+        except LedgerFull as error:
+            self._full(str(error), now)
 
     def _full(self, text: str, now: Now) -> None:
         """A ledger that takes no more: trip without an entry, for there is no place left to write it."""
