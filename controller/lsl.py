@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from controller.continuity import ClockError, Continuity
 from controller.eeg import Block, Evidence, Samples, StreamSpec
 from controller.lsl_inlet import CALL_S, SAME_CLOCK_S, Inlet, Offset, RawBlock, Reader
+from controller.novelty import Novelty
 from controller.source import Silence, SourceConfig, SourceError, StreamLost
 from controller.streams import Plan, plan, refuse_doubles, resolve, stream_row
 
@@ -41,6 +41,7 @@ class BlockMaker:
         self._scale_uv = scale_uv[:, np.newaxis] if (scale_uv != 1.0).any() else None
         self._continuity = Continuity(how.spec.sfreq_hz, jitter_ms * how.spec.sfreq_hz / 1e3)
         self._clean_fraction = clean_fraction
+        self._novelty = Novelty(how.spec.sfreq_hz)
         self._n_lost = 0
         self._next = 0
         self._newest_ns = 0
@@ -73,7 +74,7 @@ class BlockMaker:
             n_samples=raw.before + end,
             newest_ns=newest_ns,
             uncertainty_ns=raw.offset.uncertainty_ns,
-            crc=zlib.crc32(samples.data),
+            crc=self._novelty.crc(picked),
             clean_fraction=self._clean_fraction(data_uv),
         )
         return Block(

@@ -14,7 +14,7 @@ class Evidence(Value, frozen=True):
     """Which samples, how old, how clean. Made where the samples arrive, out of a policy's reach.
 
     `n_samples` counts from the opening of the stream; `newest_ns` is on the host's monotonic clock, known to
-    `uncertainty_ns`; `crc` is the CRC-32 of the newest raw block; `clean_fraction` of channels, 0 to 1.
+    `uncertainty_ns`; `crc` stands still while raw samples repeat; `clean_fraction` of channels, 0 to 1.
     """
 
     stream_uid: str

@@ -10,7 +10,6 @@ import textwrap
 import threading
 import time
 import uuid
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -114,8 +113,25 @@ def test_a_block_is_picked_scaled_and_in_one_piece() -> None:
     assert block.evidence.n_samples == 2
     assert block.evidence.newest_ns == 1_502_000_000
     assert block.evidence.uncertainty_ns == 5
-    assert block.evidence.crc == zlib.crc32(np.array(sent, dtype=np.float32).tobytes())
     assert block.evidence.stream_uid == "u"
+
+
+def test_evidence_stands_still_while_a_stuck_block_is_cut_anew() -> None:
+    """Ten samples over and over, as one and nine, as ten, as three and seven."""
+    maker = BlockMaker(plan_of(), 0.0, all_clean)
+    stuck = np.random.default_rng(0).standard_normal((10, 3)).tolist()
+    crcs, n = [], 0
+    for cuts in ((10,), (10,), (1, 9), (10,), (3, 7), (1, 9)) * 3:
+        at = 0
+        for size in cuts:
+            stamps_s = [1.0 + (n + index) / RATE_HZ for index in range(size)]
+            (block,) = maker.make(raw(stuck[at : at + size], stamps_s, n))
+            crcs.append(block.evidence.crc)
+            at, n = at + size, n + size
+    assert len(set(crcs[1:])) == 1
+    fresh = np.random.default_rng(1).standard_normal((10, 3)).tolist()
+    (block,) = maker.make(raw(fresh, [1.0 + (n + index) / RATE_HZ for index in range(10)], n))
+    assert block.evidence.crc != crcs[-1]
 
 
 def test_a_block_is_split_where_samples_are_lost() -> None:
