@@ -201,6 +201,8 @@ class Rig:
         self, *more: str, limits: Path | None = None, pass_fds: tuple[int, ...] = ()
     ) -> dict[str, object]:
         """Start the interlock; its first line, be it ready or refused."""
+        if self.interlock is not None and self.interlock.stdout is not None:
+            self.interlock.stdout.close()  # of the session before
         begun_s = time.monotonic()
         session = [
             "--run-dir",
@@ -263,8 +265,6 @@ class Rig:
         self.ended_in_order()
         while self.controllers:
             self.controllers.pop().close()
-        assert self.interlock is not None and self.interlock.stdout is not None
-        self.interlock.stdout.close()
         self.run_dir = self.run_dir.with_name(f"{self.run_dir.name}+")
         self.run_dir.mkdir()
         assert "ready" in self.start(), self.ready
@@ -273,9 +273,14 @@ class Rig:
 
     def controller(self) -> Controller:
         """A controller in a thread; ready to be armed."""
+        controller = self.controller_unready()
+        self.until_ready()
+        return controller
+
+    def controller_unready(self) -> Controller:
+        """A controller in a thread."""
         controller = Controller(self.directory / "controller.sock", self.modality)
         self.controllers.append(controller)
-        self.until_ready()
         return controller
 
     def controller_process(self) -> subprocess.Popen[bytes]:
@@ -392,12 +397,14 @@ class Rig:
     def verdict(self) -> Verdict:
         return verify(self.ledger, software())
 
-    def ended_in_order(self) -> int:
-        """End the interlock if it still runs; the ledger must be closed and re-execute the same."""
+    def ended_in_order(self, *, device_strayed: bool = False) -> int:
+        """End the interlock if it still runs; the ledger must be closed and re-execute the same. Where the device did
+        what nobody permitted, the second hand objects to that, as it must."""
         assert self.interlock is not None
         status = self.end() if self.interlock.poll() is None else self.interlock.returncode
         verdict = self.verdict()
-        assert verdict.ok and verdict.closed and not verdict.torn, verdict
+        assert verdict.chain and verdict.execution == "same" and not verdict.problems, verdict
+        assert verdict.closed and not verdict.torn and verdict.ok != device_strayed, verdict
         assert "Traceback" not in self.errors(), self.errors()
         return status
 
