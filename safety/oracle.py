@@ -249,8 +249,12 @@ def _whole(value: object) -> Fraction | None:
     return F(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _said(value: Fraction) -> str:
-    return f"{float(value):.9g}"
+def said(value: Fraction) -> str:
+    """A number for people; one that no float can hold is told by its size."""
+    try:
+        return f"{float(value):.9g}"
+    except OverflowError:
+        return f"a number of {value.numerator.bit_length()} bits"
 
 
 def _general(given: Circumstances) -> Iterator[str]:
@@ -272,14 +276,14 @@ def _in_layers(name: str, value: Fraction | None, limits: Limits) -> Iterator[st
         return
     bound = BOUNDS[limits.modality].get(name)
     if bound is not None and not bound[0] <= value <= bound[1]:
-        yield f"{name}: {_said(value)} outside the absolute {_said(bound[0])} to {_said(bound[1])}"
+        yield f"{name}: {said(value)} outside the absolute {said(bound[0])} to {said(bound[1])}"
     yield from _has_row(name, limits)
     for row in limits.rows:
         if row.quantity != name:
             continue
         low_row, high_row = exact(row.low), exact(row.high)
         if low_row is None or high_row is None or not low_row <= value <= high_row:
-            yield f"{name}: {_said(value)} outside {row.layer}'s {row.low!r} to {row.high!r}"
+            yield f"{name}: {said(value)} outside {row.layer}'s {row.low!r} to {row.high!r}"
 
 
 def _has_row(name: str, limits: Limits) -> Iterator[str]:
@@ -295,9 +299,13 @@ def _in_envelope(name: str, value: Fraction | None, envelope: Envelope | None) -
     if value is None or low is None or high is None or step is None or step < 0:
         yield f"{name}: no usable number, or no usable envelope"
     elif not low <= value <= high:
-        yield f"{name}: {_said(value)} outside the device's {envelope.low!r} to {envelope.high!r}"
-    elif step > 0 and abs((value - low) / step - round((value - low) / step)) > GRID_STEPS:
-        yield f"{name}: {_said(value)} off the device's step {envelope.step!r}"
+        yield f"{name}: {said(value)} outside the device's {envelope.low!r} to {envelope.high!r}"
+    elif step > 0 and _off_grid((value - low) / step):
+        yield f"{name}: {said(value)} off the device's step {envelope.step!r}"
+
+
+def _off_grid(steps: Fraction) -> bool:
+    return steps.denominator != 1 and abs(steps - round(steps)) > GRID_STEPS
 
 
 def _known(outputs: tuple[Output, ...], given: Circumstances) -> Iterator[str]:
@@ -316,7 +324,7 @@ def _contacts(outputs: tuple[Output, ...], given: Circumstances) -> Iterator[str
     if len(shares) != len(outputs) or len(shares) < 2:
         yield "outputs: at least two, each with a finite share"
     elif abs(sum(shares, F(0))) > SHARES_SUM:
-        yield f"outputs: the shares sum to {_said(sum(shares, F(0)))}, not to zero"
+        yield f"outputs: the shares sum to {said(sum(shares, F(0)))}, not to zero"
     elif sum((share for share in shares if share > 0), F(0)) > 1 + SHARES_SUM:
         yield "outputs: more current than the amplitude says"
 
@@ -345,9 +353,9 @@ def _tables(pct: Fraction | None, rate_hz: Fraction | None, n_pulses: Fraction |
         return
     longest = longest_train(pct, rate_hz)
     if longest is None:
-        yield f"train: no table has a row for {_said(rate_hz)} Hz at {_said(pct)} % of motor threshold"
+        yield f"train: no table has a row for {said(rate_hz)} Hz at {said(pct)} % of motor threshold"
     elif lasts_s > longest[0] or n_pulses > longest[1]:
         yield (
-            f"train: {_said(lasts_s)} s, {_said(n_pulses)} pulses at {_said(rate_hz)} Hz and {_said(pct)} %;"
-            f" the tables end at {_said(longest[0])} s, {longest[1]} pulses"
+            f"train: {said(lasts_s)} s, {said(n_pulses)} pulses at {said(rate_hz)} Hz and {said(pct)} %;"
+            f" the tables end at {said(longest[0])} s, {longest[1]} pulses"
         )

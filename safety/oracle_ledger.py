@@ -15,8 +15,8 @@ from drivers.capabilities import Capabilities
 from drivers.link import CallFailed, Delivered, Fired, FromHost, Opened, Prepared, Status
 from drivers.stimulation import Delivery, Hold, PulseTrain, Train
 from safety.entries import Close, Entry, Genesis
-from safety.events import Asked, Beat, FireAsked, HostSaid, Joined
-from safety.messages import Evidence, Request
+from safety.events import ActPresented, Asked, Beat, FireAsked, HostSaid, Joined
+from safety.messages import Act, Evidence, Request
 from safety.oracle import (
     HOLD_MS_MAX,
     TRAIN_S_MAX,
@@ -28,6 +28,7 @@ from safety.oracle import (
     objections,
     pct_rmt,
     rises_too_fast,
+    said,
 )
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.state import Rules
@@ -37,6 +38,7 @@ FUTURE_NS = (
 )  # own choice: no source has a number; one heartbeat, far above what LSL's clocks differ by
 LEVEL = 1 + Fraction(1, 10**9)  # own choice: told amplitudes are floats of a device's own units
 ASKED_MAX = 64  # own choice: older requests are never permitted any more
+TRAINS_MAX = 3  # own choice: a fire that the device refused is none, and the one before counts
 OVER_MAX = 8  # own choice: the device tells the end of a train once
 # Nothing was put out (drivers.stimulator); any other failure of a fire counts as delivered.
 NOT_FIRED = ("late", "refused", "wrong_state")
@@ -53,20 +55,25 @@ class Judgement:
 def judge(held: Iterable[Genesis | Entry | Close]) -> Judgement:
     """Judge a whole ledger from its lines, the Genesis first."""
     oracle: Oracle | None = None
-    said: list[str] = []
+    found: list[str] = []
     for line in held:
         if isinstance(line, Genesis):
-            oracle = Oracle(rules=line.rules)
+            oracle = Oracle(rules=line.rules, phase=line.state.phase)
         elif isinstance(line, Entry) and oracle is not None:
-            said += [f"entry {line.seq}: {text}" for text in oracle.take(line)]
+            found += [f"entry {line.seq}: {text}" for text in oracle.take(line)]
         elif oracle is None:
             return Judgement(permits=0, objections=("entry 0: no genesis, nothing can be judged",))
-    return Judgement(permits=0 if oracle is None else oracle.permits, objections=tuple(said))
+    return Judgement(permits=0 if oracle is None else oracle.permits, objections=tuple(found))
 
 
 def check_ledger(lines: Iterable[Genesis | Entry | Close]) -> tuple[str, ...]:
     """Every objection to a ledger, each naming its entry; empty: no permit is objected to."""
     return judge(lines).objections
+
+
+def _count(text: str) -> int:
+    """A whole number as an effect has it; -1, which nothing is called, where there is none."""
+    return int(text) if len(text) <= 20 and text.isascii() and text.isdecimal() else -1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +91,9 @@ class Oracle:
     asked: dict[int, Request] = field(default_factory=dict)
     courses: list[Course] = field(default_factory=list)
     hold: Course | None = None
-    train: Course | None = None
+    trains: list[Course] = field(default_factory=list)
+    acts_until_ns: int = 0
+    armed_until_ns: int = 0
     on_ns: int = 0
     ma_ns: Fraction = Fraction(0)
     pulses: int = 0
@@ -97,6 +106,8 @@ class Oracle:
             entry.before == "TRIPPED" and entry.after not in ("TRIPPED", "SAFE")
         ):
             yield f"went from {entry.before} to {entry.after}"
+        if entry.after == "ARMED" and entry.before != "ARMED":
+            self.armed_until_ns, self.acts_until_ns = self.acts_until_ns, 0
         self.phase = entry.after
         if entry.fold is not None:
             self.impedance_kohm = entry.fold.watch.impedance_kohm
@@ -109,12 +120,14 @@ class Oracle:
 
     def _learn(self, entry: Entry, now_ns: int) -> Iterator[str]:
         match entry.event:
+            case ActPresented(act=Act(act="arm", expires_wall_ns=until_ns)):
+                self.acts_until_ns = max(self.acts_until_ns, until_ns)
             case Joined(hello=hello):
                 self.stream_uid = self.stream_uid or hello.stream_uid
             case Beat(heartbeat=heartbeat):
                 self.evidence = heartbeat.evidence
             case Asked(request=request):
-                self.asked[request.id] = request
+                self.asked.setdefault(request.id, request)
                 while len(self.asked) > ASKED_MAX:
                     del self.asked[next(iter(self.asked))]
             case HostSaid(message=message):
@@ -179,7 +192,7 @@ class Oracle:
         if delivery.end_ns < delivery.start_ns or delivery.start_ns < course.permitted_ns - CLOCKS_NS:
             yield f"delivered from {delivery.start_ns} to {delivery.end_ns}, permitted at {course.permitted_ns}"
         if amplitude > course.ceiling_at(delivery.start_ns - CLOCKS_NS) * LEVEL:
-            yield f"delivered {delivery.amplitude!r}, permitted were {float(course.target)!r}"
+            yield f"delivered {delivery.amplitude!r}, permitted were {said(course.target)}"
         told = course.tell(delivery)
         wave = course.request.train.waveform
         if amplitude > 0 and delivery.end_ns > course.over_ns + CLOCKS_NS:
@@ -212,18 +225,19 @@ class Oracle:
         permitted: list[tuple[int, int]] = []
         for effect in entry.effects:
             match effect.split():
-                case ["device", "Prepare", call] if call.isdecimal():
-                    prepare = int(call)
-                case ["device", "Fire", call] if call.isdecimal():
-                    fires.append(int(call))
+                case ["device", "Prepare", call]:
+                    prepare = _count(call)
+                case ["device", "Fire", call]:
+                    fires.append(_count(call))
                 case ["device", "StopDevice", _]:
                     self.hold = None
                     for course in self.courses:
                         course.stop_ns = course.stop_ns or now_ns
-                case ["permit", id_, "until", until] if id_.isdecimal() and until.isdecimal():
-                    permitted.append((int(id_), int(until)))
+                case ["permit", id_, "until", until] if _count(id_) >= 0 <= _count(until):
+                    permitted.append((_count(id_), _count(until)))
                 case ["permit", *_]:
-                    yield f"unreadable permit {effect!r}"
+                    self.permits += 1
+                    yield f"unreadable permit {effect[:80]!r}"
                 case _:
                     pass
         if len(permitted) > 1:
@@ -242,6 +256,8 @@ class Oracle:
         now_ns = entry.now.mono_ns
         if entry.before != "ARMED" or entry.after != "ARMED":
             yield f"given in {entry.before}, {entry.after}"
+        if entry.now.wall_ns > self.armed_until_ns:
+            yield "nobody's arming holds any more"
         fire = entry.event.request if isinstance(entry.event, FireAsked) else None
         request = self.asked.get(request_id)
         if request is None or (fire is not None and fire.id != request_id):
@@ -254,7 +270,7 @@ class Oracle:
         if fire is not None and (waiting is None or waiting.token is None or waiting.fire is not None):
             yield "nothing is prepared for it"
         yield from self._lease(request.train, until_ns - now_ns)
-        yield from self._one_at_a_time(request, waiting)
+        yield from self._one_at_a_time(request, waiting, now_ns)
         yield from self._grounds(request.train, request.evidence if fire is None else fire.evidence, now_ns)
         given = self._given(request.train, now_ns, onset_at_ns)
         if given is None:
@@ -287,7 +303,7 @@ class Oracle:
         yield from (f"fired: {each}" for each in self._pause(course.begins_ns))
         if isinstance(course.request.train.waveform, PulseTrain):
             yield from (f"fired: {each}" for each in self._interval(course.request.train, course.begins_ns))
-            self.train = course
+            self.trains = [*self.trains[-TRAINS_MAX:], course]
 
     # What is asked of a permit
 
@@ -314,13 +330,15 @@ class Oracle:
         if not 0 < lease_ns <= longest_ns:
             yield f"a lease of {lease_ns} ns, expected up to {longest_ns}"
 
-    def _one_at_a_time(self, request: Request, waiting: Course | None) -> Iterator[str]:
+    def _one_at_a_time(self, request: Request, waiting: Course | None, now_ns: int) -> Iterator[str]:
         for course in self.courses:
-            if course is waiting or course.failed:
+            if course is waiting:
                 continue
-            if course.fire is not None and course.onset_ns is None and course.ended_ns is None:
+            if not course.is_out() or now_ns > course.over_ns + CLOCKS_NS:
+                continue
+            if course.onset_ns is None:
                 yield f"the fire of {course.request.id} is not answered yet"
-            elif course.is_out() and not (
+            elif not (
                 isinstance(course.request.train.waveform, Hold) and isinstance(request.train.waveform, Hold)
             ):
                 yield f"{course.request.id} still runs"
@@ -367,8 +385,9 @@ class Oracle:
         )
 
     def _interval(self, train: Train, onset_ns: int) -> Iterator[str]:
-        before, wave = self.train, train.waveform
-        if before is None or before.failed or not isinstance(wave, PulseTrain):
+        before = next((course for course in reversed(self.trains) if not course.failed), None)
+        wave = train.waveform
+        if before is None or not isinstance(wave, PulseTrain):
             return
         was = before.request.train.waveform
         inputs = self.rules.limits.inputs
@@ -383,7 +402,7 @@ class Oracle:
         )
         ended_ns = before.zero_ns if before.ended_ns is None else before.ended_ns
         if least is None or onset_ns - ended_ns < least * S:
-            yield f"{(onset_ns - ended_ns) / S:.3f} s after the end of the last train"
+            yield f"{said(Fraction(onset_ns - ended_ns, S))} s after the end of the last train"
 
     def _pause(self, onset_ns: int) -> Iterator[str]:
         """After a hold that nobody renewed, off for a while."""
@@ -393,7 +412,7 @@ class Oracle:
         over_ns = hold.begins_ns + hold.lasts_ns if hold.ended_ns is None else hold.ended_ns
         off_ns = self.rules.limits.watch.off_min_ms * MS
         if over_ns < onset_ns < over_ns + off_ns:
-            yield f"{(onset_ns - over_ns) / S:.3f} s after a hold had lapsed"
+            yield f"{said(Fraction(onset_ns - over_ns, S))} s after a hold had lapsed"
 
     def _over_budget(self, asked: Course | None, now_ns: int) -> Iterator[str]:
         """Confirmed, and all that may be out there, and what is asked for, against the session's budgets."""
@@ -416,4 +435,4 @@ class Oracle:
             }
         for name, spent in used.items():
             if spent > budget(name, limits):
-                yield f"{name}: {float(spent):.9g} of {float(budget(name, limits)):.9g}"
+                yield f"{name}: {said(spent)} of {said(budget(name, limits))}"
