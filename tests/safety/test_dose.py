@@ -244,3 +244,19 @@ def test_a_budget_of_nothing_allows_nothing():
     world = World(rules_of(budgets={"charge_c": 0.0})).armed()
     assert world.codes(world.ask(hold(amplitude_ma_pp=0.01))) == {"ILK-308"}
     assert world.state.dose == Dose()
+
+
+def test_a_renewal_that_starts_late_is_accounted_to_its_end():
+    """The first hold starts at once, its renewal after a host that takes its time: the output lasts longer than asked."""
+    world = World(rules_of()).armed()
+    world.disk_ns = 0
+    world.ask(hold(amplitude_ma_pp=0.3, ramp_up_ms=300))
+    world.run_ms(230)
+    world.host_ns = 45 * MS
+    world.ask(hold(amplitude_ma_pp=0.3, ramp_up_ms=300))
+    world.run_ms(900)
+    assert world.phase == "ARMED"
+    assert world.device.on_time_ns / 1e9 > 0.23 + 0.5 + 0.03
+    assert world.device.on_time_ns / 1e9 <= world.state.dose.granted.on_time_s
+    waiting_s = 0.25 + 2 * 0.1 + 2 * 0.05  # the disk, the host's two answers, the slack of an onset
+    assert world.state.dose.granted.on_time_s == pytest.approx(0.23 + 0.5 + waiting_s)

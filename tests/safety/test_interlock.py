@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -166,6 +167,26 @@ def test_a_stop_that_the_device_refuses_opens_the_relay_at_once():
     assert world.state.host == "failed"
 
 
+def test_what_was_said_before_the_stop_was_taken_is_no_zero():
+    """Idle at zero was true before arming; an answer to that old poll, late, must not end a stop."""
+    world = ready()
+    assert world.state.watch.host_state == "idle"
+    world.host_answers = False
+    world.stop()
+    world.host_says(Done(call=world.state.stopping.call, at_ns=0))
+    status = DeviceStatus(state="idle", at_ns=0, amplitude=0.0, fault="", impedance_kohm=5.0)
+    poll = world.state.watch.poll
+    world.host_says(Status(call=-(poll - 1), status=status))
+    assert world.state.stopping is not None
+    world.run_ms(30)
+    leaking = msgspec.structs.replace(status, amplitude=0.01)
+    world.host_says(Status(call=-world.state.watch.poll, status=leaking))
+    assert world.state.stopping is not None
+    world.run_ms(30)
+    world.host_says(Status(call=-world.state.watch.poll, status=status))
+    assert world.state.stopping is None
+
+
 def test_the_relay_stays_closed_until_the_ramp_is_over():
     world = running()
     world.run_ms(100)
@@ -185,8 +206,11 @@ def test_a_controller_that_goes_leaves_nothing_running(make: Callable[[], World]
     before = world.phase
     something = before == "ARMED" or world.state.arming is not None
     world.beating = False
+    told = len(world.heard)
     world.take(Gone(why="end of file"))
     world.run_ms(3_000)
+    assert len(world.heard) == told
+    assert not world.state.controller
     assert world.device.output == 0.0
     assert not world.device.armed
     assert not world.relay_closed
