@@ -493,7 +493,7 @@ def test_an_unknown_modality_or_waveform_is_a_broken_invariant():
         lambda: stop_how("tus"),
         lambda: check_facts(odd_limits, FACTS),
         lambda: rows(odd_limits, caps),
-        lambda: amplitude_ceiling(odd_limits.modality, rows(odd_limits, caps), 0.0, 0),
+        lambda: amplitude_ceiling(odd_limits.modality, (), 0.0, 0),
         lambda: ramp_down_max_ns(odd_limits),
         lambda: check(odd_train, limits_of("tacs"), caps, FACTS),
         lambda: check_slew(odd_train, 0.0, limits_of("tacs")),

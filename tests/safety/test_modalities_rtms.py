@@ -225,6 +225,13 @@ def test_without_a_threshold_nothing_is_allowed(threshold: float | None):
     assert interval_after_ns(pulses(1.0), bare) == 26_000_000_000  # type: ignore[arg-type]
 
 
+def test_a_threshold_below_one_is_still_a_number():
+    limits = limits_of("rtms")
+    low = msgspec.structs.replace(limits.inputs, motor_threshold_pct_mso=0.5)
+    (reason,) = check(pulses(1.0, 10.0, 10), msgspec.structs.replace(limits, inputs=low), CAPS, FACTS)[:1]
+    assert (reason.quantity, reason.value) == ("pct_rmt", 200.0)
+
+
 @pytest.mark.parametrize(
     ("measured_on", "code"),
     [
