@@ -7,7 +7,6 @@ The pass-phrase is never stored: scrypt with the person's salt makes the same Ed
 from __future__ import annotations
 
 import re
-import secrets
 import unicodedata
 from typing import Literal
 
@@ -16,9 +15,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from safety.limit_values import Role
 from safety.messages import Act
-from safety.rig_tables import NAME, PUBLIC_KEY, SALT, is_weak
+from safety.rig_tables import PUBLIC_KEY, SALT, is_weak
 
 PASSPHRASE_CHARS_MIN = 12  # own choice; a demo's throw-away phrase is made long by its maker
 # RFC 7914 parameters at 32 MiB, about a tenth of a second: a public key and salt stand open in limits.toml, so that
@@ -26,7 +24,6 @@ PASSPHRASE_CHARS_MIN = 12  # own choice; a demo's throw-away phrase is made long
 SCRYPT_N = 2**15
 SCRYPT_R = 8
 SCRYPT_P = 1
-SALT_BYTES = 16
 _DOMAIN = b"nociloop act 1\n"  # a signature made for anything else can never be read as an act
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
@@ -98,12 +95,3 @@ def verify(act: Act, public_key: str) -> bool:
     except (InvalidSignature, ValueError, TypeError, OverflowError):
         return False
     return True
-
-
-def make_person(name: str, role: Role, passphrase: str) -> str:
-    """A new person's table for limits.toml, with a fresh salt. The pass-phrase is not in it."""
-    if not NAME.fullmatch(name):
-        raise PassphraseError(f"the name is {ascii(name)[:80]}, expected A-Z a-z 0-9 _ -, at most 64")
-    salt = secrets.token_bytes(SALT_BYTES).hex()
-    public_key = public_key_hex(derive_key(passphrase, salt))
-    return f'[people.{name}]\nrole = "{role}"\npublic_key = "{public_key}"\nsalt = "{salt}"\n'

@@ -8,9 +8,9 @@ from drivers.capabilities import Capabilities
 from drivers.link import ArmDevice, Opened
 from safety import acts
 from safety.events import ActPresented, Joined, Now
+from safety.judging import allowed_now, facts_now
 from safety.messages import PROTOCOL, ActResult, Allowed, Hello, PhaseChanged, Welcome
 from safety.modalities import check_facts
-from safety.requests import allowed_now, facts_now
 from safety.safing import Step, tell, to_phase
 from safety.state import Arming, Effect, OpenRelay, PetRelay, Rules, State, ToController, ToDevice, ToPerson
 from safety.trips import PERMISSIVES, REFUSALS

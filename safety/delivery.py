@@ -8,9 +8,9 @@ from drivers.stimulation import Delivery, Hold, PulseTrain, amplitude
 from safety import dose as doses
 from safety import trips
 from safety.events import Now
+from safety.judging import allowed_now
 from safety.messages import DeliveryReport
 from safety.modalities import exposure, interval_after_ns
-from safety.requests import allowed_now
 from safety.safing import Step, tell, trip
 from safety.state import Rules, Running, State
 from safety.watchdogs import forget_status

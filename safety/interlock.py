@@ -14,7 +14,7 @@ from typing import assert_never
 import msgspec
 
 from drivers.link import CallFailed, Delivered, Done, Fired, Opened, Poll, Prepared, Status
-from safety import arming, delivery, requests, safing, trips, watchdogs
+from safety import arming, delivery, firing, requests, safing, trips, watchdogs
 from safety.events import (
     ActPresented,
     Asked,
@@ -92,7 +92,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now) -> Step:
         case Asked():
             return requests.ask(rules, state, event, now)
         case FireAsked():
-            return requests.fire(rules, state, event, now)
+            return firing.fire(rules, state, event, now)
         case HostSaid(message=message):
             return _host_said(rules, state, message, now)
         case RelaySaid(closed=closed):
@@ -128,9 +128,9 @@ def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
         case Status():
             return _status(rules, state, message, now)
         case Prepared():
-            return requests.prepared(rules, state, message, now)
+            return firing.prepared(rules, state, message, now)
         case Fired():
-            return requests.fired(rules, state, message, now)
+            return firing.fired(rules, state, message, now)
         case Delivered(delivery=slice_):
             return delivery.delivered(rules, state, slice_, now)
         case Opened():
@@ -190,7 +190,7 @@ def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step
     if state.arming is not None and (state.arming.call == said.call or said.call <= 0):
         return _and_cut(rules, arming.arming_failed(state, "ILK-336", detail), now)
     if state.phase == "ARMED":
-        return requests.failed(rules, state, said, now)
+        return firing.failed(rules, state, said, now)
     if state.host == "opening" or said.call <= 0:
         broken = msgspec.structs.replace(state, host="failed", host_text=detail)
         return arming.settle(rules, broken, now)

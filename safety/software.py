@@ -10,10 +10,33 @@ from pathlib import Path
 from safety.entries import Software
 
 DECIDING = (
-    "interlock", "arming", "requests", "delivery", "watchdogs", "safing", "dose", "trips", "state", "events", "messages",
-    "limits", "limit_values", "modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds",
-    "modalities/facts", "modalities/quantities", "modalities/reasons",
-)  # fmt: skip
+    *(
+        "interlock",
+        "arming",
+        "acts",
+        "requests",
+        "judging",
+        "firing",
+        "delivery",
+        "watchdogs",
+        "safing",
+        "dose",
+    ),
+    *(
+        "trips",
+        "state",
+        "events",
+        "messages",
+        "entries",
+        "limits",
+        "limit_values",
+        "strict_table",
+        "rig_tables",
+    ),
+    *("modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds", "modalities/facts"),
+    *("modalities/quantities", "modalities/reasons"),
+    *("../drivers/stimulation", "../drivers/capabilities", "../drivers/link", "../drivers/stimulator"),
+)
 
 
 def software() -> Software:

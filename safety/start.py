@@ -91,6 +91,8 @@ def _make(
         today=clocks.today(),
         nonce=secrets.token_hex(8),
     )
+    # Decided on as they will be read again: a whole number in the file comes back from the ledger as the float it means.
+    rules = msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
     try:
         directory, locks = claim(writable_directory(), limits.rig, limits.participant)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)

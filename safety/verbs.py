@@ -171,7 +171,7 @@ def _act(
 
 def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:
     """The person's key from the pass-phrase; raises Refused when it is not theirs."""
-    from safety.acts import derive_key, public_key_hex
+    from safety.acts import PassphraseError, derive_key, public_key_hex
     from safety.start import Refused
 
     try:
@@ -184,7 +184,7 @@ def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:
         raise Refused(f"pass-phrase of {person.name}: {error}; give --passphrase-file or type it") from error
     try:
         key = derive_key(passphrase, person.salt)
-    except ValueError as error:
+    except PassphraseError as error:
         raise Refused(f"pass-phrase of {person.name}: {error}") from error
     if public_key_hex(key) != person.public_key:
         raise Refused(f"pass-phrase of {person.name}: it does not fit the key in the limits")

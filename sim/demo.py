@@ -18,7 +18,8 @@ from pathlib import Path
 from string import Template
 
 from controller.running import Ended, Files, NotStarted, Signer, read_files, run_session
-from safety.acts import derive_key, make_person
+from safety.acts import derive_key
+from safety.people import make_person
 
 READY_S = 15.0
 PERSON = "demo"

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safety.acts import PassphraseError, derive_key, make_person, public_key_hex, sign, signed_bytes, verify
+from safety.acts import PassphraseError, derive_key, public_key_hex, sign, signed_bytes, verify
 from safety.limits import load
 from safety.messages import Act
+from safety.people import make_person
 from safety.rig_tables import WEAK_PUBLIC_KEYS
 from tests.safety.strategies import document, to_toml
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from string import Template
 
 from controller.manifest import check_manifest
-from safety.acts import make_person
+from safety.people import make_person
 from safety.software import software
 from safety.verify import verify
 from sim import record
@@ -148,30 +148,43 @@ class Rig:
         self.endpoint = "tcp:127.0.0.1:9"  # nobody listens on the discard port
         self._started = 0
 
-    def world(self, *amplifier: str, device: bool = True) -> None:
+    def world(self, *amplifier: str, patient: bool = True) -> None:
         """Device, relay and patient; `amplifier`: more of its options, such as faults."""
-        field, contact = self.sockets / "field", self.sockets / "contact"
-        self.patient(*amplifier)
-        if device:
-            self.endpoint = str(
-                self.part(
-                    "device", "sim.devices.open_device", "--tcp", "127.0.0.1:0", "--serial", SERIAL,
-                    "--record", str(self.device_record), "--field", str(field), "--contact", str(contact),
-                )["endpoint"]
-            )  # fmt: skip
-            self.part(
-                "relay", "sim.relay", "--listen", str(self.relay), "--contact", str(contact),
-                "--silence-ms", "100", "--ramp-ms", "100", "--record", str(self.folder / "relay.jsonl"),
-            )  # fmt: skip
+        contact = self.sockets / "contact"
+        if patient:
+            self.patient(*amplifier)
+        ready = self.part(
+            "device", "sim.devices.open_device", "--tcp", "127.0.0.1:0", "--serial", SERIAL,
+            "--record", str(self.device_record), "--field", str(self.field()), "--contact", str(contact),
+        )  # fmt: skip
+        self.endpoint = str(ready["endpoint"])
+        self.part(
+            "relay", "sim.relay", "--listen", str(self.relay), "--contact", str(contact),
+            "--silence-ms", "100", "--ramp-ms", "100", "--record", str(self.folder / "relay.jsonl"),
+        )  # fmt: skip
+
+    def field(self, part: str = "patient") -> Path:
+        """Where a patient feels what a device puts out."""
+        return self.sockets / f"{part}.field"
 
     def patient(self, *options: str, part: str = "patient") -> dict[str, object]:
-        field = (
-            [] if "--field" in options else ["--field", str(self.sockets / f"field{len(self.parts) or ''}")]
-        )
+        """A patient over LSL, under this rig's name; its ready line."""
         return self.part(
-            part, "sim.amplifier", "--seed", "1", "--name", self.name, "--source-id", self.name, *field,
-            "--truth", str(self.folder / f"{part}.jsonl"), *options,
+            part, "sim.amplifier", "--seed", "1", "--name", self.name, "--source-id", self.name,
+            "--field", str(self.field(part)), "--truth", str(self.folder / f"{part}.jsonl"), *options,
         )  # fmt: skip
+
+    def fault(self, *faults: str) -> None:
+        """Break the patient's amplifier, from now on: `gap:0:1.5` and the like."""
+        stdin = self.parts["patient"].stdin
+        assert stdin is not None
+        stdin.write("".join(f"fault {fault}\n" for fault in faults).encode())
+        stdin.flush()
+
+    def fault_ns(self) -> int:
+        """When the first fault that was asked for began, by the patient's own record."""
+        rows = map(json.loads, (self.folder / "patient.jsonl").read_text(encoding="utf-8").splitlines())
+        return next(int(row["t_ns"]) for row in rows if row["e"] == "fault")
 
     @property
     def relay(self) -> Path:
@@ -181,10 +194,16 @@ class Rig:
         """Start a simulated process; its ready line."""
         return self.helper(name, [sys.executable, "-m", module, *arguments, "--die-with-stdin"])
 
-    def helper(self, name: str, command: list[str]) -> dict[str, object]:
+    def helper(
+        self, name: str, command: list[str], env: Mapping[str, str] | None = None
+    ) -> dict[str, object]:
         """Start any process that says a line of JSON when it is ready, and ends with its standard input."""
         popen = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command,
+            env=env or self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         self.parts[name] = popen
         assert popen.stdout is not None

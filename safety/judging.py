@@ -1,0 +1,131 @@
+"""The verdict on a request: every reason against it, and what would be permitted. Pure; changes nothing."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from drivers.stimulation import Hold, PulseTrain, Train, amplitude
+from safety import dose as doses
+from safety.events import Now
+from safety.messages import Allowed, Reason, Refusal, Request
+from safety.modalities import Facts, amplitude_ceiling, check, check_slew, is_down
+from safety.safing import tell
+from safety.state import Effect, Rules, Running, State
+from safety.trips import REFUSALS
+from safety.watchdogs import evidence_trouble
+
+ONSET_AHEAD_NS = 1_000_000_000
+TAKEOVER_NS = 50_000_000  # own choice: a hold whose lease ends sooner may be over before the next one starts
+
+
+def facts_now(rules: Rules, state: State) -> Facts:
+    """The facts that stand in no file."""
+    return Facts(today=rules.today, impedance_kohm=state.watch.impedance_kohm)
+
+
+def present(state: State, now: Now) -> Running | None:
+    """What runs within its lease at this instant."""
+    running = state.running
+    return running if running is not None and not running.ended and now.mono_ns <= running.until_ns else None
+
+
+def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False) -> Allowed:
+    """What would be permitted, told beforehand so that a policy can stay inside."""
+    limits, running = rules.limits, present(state, now)
+    level = 0.0 if running is None else amplitude(running.train)
+    ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
+    return Allowed(
+        rows=state.rows if with_rows else (),
+        used={b.name: doses.spent_of(state.dose.granted, b.name) for b in limits.budgets},
+        budget={b.name: b.high for b in limits.budgets},
+        not_before_ns=state.not_before_ns,
+        busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
+        amplitude_now=level,
+        amplitude_max=amplitude_ceiling(
+            limits.modality, state.rows, least_output(running, now.mono_ns), ramp_ms
+        )
+        if state.rows
+        else 0.0,
+    )
+
+
+def judge(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reason, ...]:
+    """Every reason against a request; none: it may be reserved and prepared."""
+    if state.phase != "ARMED" or state.stopping is not None or state.capabilities is None:
+        return (reason("ILK-301"),)
+    reasons: list[Reason] = []
+    if request.id <= state.last_id:
+        reasons.append(reason("ILK-312"))
+    if not isfinite(request.response):
+        reasons.append(reason("ILK-313"))
+    if not _onset_fits(state, request, now):
+        reasons.append(reason("ILK-310"))
+    reasons += check(request.train, rules.limits, state.capabilities, facts_now(rules, state))
+    if not steps_down(state, request, now):
+        reasons += _judge_up(rules, state, request, now)
+    return tuple(reasons)
+
+
+def _onset_fits(state: State, request: Request, now: Now) -> bool:
+    """At once, held for a FireRequest, or just ahead; what takes over from a hold does so at once."""
+    if state.running is not None and isinstance(request.train.waveform, Hold):
+        return request.onset_at_ns == 0
+    ahead_ns = request.onset_at_ns - now.mono_ns
+    return -1 <= request.onset_at_ns <= 0 or 0 <= ahead_ns <= ONSET_AHEAD_NS
+
+
+def steps_down(state: State, request: Request, now: Now) -> bool:
+    """A hold that is less than the one that runs. A pulse train never takes over from another."""
+    running = carried(state, now.mono_ns)
+    return running is not None and request.onset_at_ns == 0 and is_down(running.train, request.train)
+
+
+def carried(state: State, at_ns: int) -> Running | None:
+    """The hold that one which starts at `at_ns` surely takes over from."""
+    running = state.running
+    if running is None or running.ended or not isinstance(running.train.waveform, Hold):
+        return None
+    return running if at_ns + TAKEOVER_NS <= running.until_ns else None
+
+
+def least_output(running: Running | None, at_ns: int) -> float:
+    """The least that comes out at an instant of a hold's lease: from there the next one rises."""
+    if running is None or not isinstance(running.train.waveform, Hold):
+        return 0.0
+    target, ramp_ns = amplitude(running.train), running.train.waveform.ramp_up_ms * 1_000_000
+    share = min(1.0, max(0, at_ns - running.onset_ns) / ramp_ns) if ramp_ns > 0 else 1.0
+    return min(target, running.least + max(0.0, target - running.least) * share)
+
+
+def _judge_up(rules: Rules, state: State, request: Request, now: Now) -> list[Reason]:
+    """What a rise, a renewal or a new train needs beyond the limits."""
+    reasons: list[Reason] = []
+    trouble = evidence_trouble(rules, state, request.evidence, now)
+    if trouble is not None:
+        reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
+    if state.asked is not None or state.firing is not None:
+        reasons.append(reason("ILK-302"))
+    return reasons + judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns))
+
+
+def judge_start(rules: Rules, state: State, train: Train, start_ns: int) -> list[Reason]:
+    """What speaks against this start; asked again at the instant of firing, when a lease may have run out."""
+    reasons: list[Reason] = []
+    running = state.running
+    if running is not None and isinstance(running.train.waveform, PulseTrain):
+        reasons.append(reason("ILK-303"))  # over is what the device has told the end of
+    elif start_ns < state.not_before_ns or (running is not None and start_ns > running.until_ns):
+        reasons.append(reason("ILK-305" if isinstance(train.waveform, Hold) else "ILK-304"))
+    level = least_output(carried(state, start_ns), start_ns)
+    return reasons + list(check_slew(train, level, rules.limits))
+
+
+def reason(code: str) -> Reason:
+    return Reason(code=code, text=REFUSALS[code][0])
+
+
+def refuse(
+    rules: Rules, state: State, request_id: int, reasons: tuple[Reason, ...], now: Now
+) -> tuple[Effect, ...]:
+    """Say no, with every reason. It changes no state."""
+    return tell(state, Refusal(id=request_id, reasons=reasons, allowed=allowed_now(rules, state, now)))
