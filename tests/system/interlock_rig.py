@@ -369,16 +369,13 @@ class Rig:
 
     def entries(self) -> list[Entry]:
         """The ledger's entries as far as they are written."""
-        lines, _, problems = read(self.ledger)
+        lines, _, problems = read(self.ledger) if self.ledger.stat().st_size else ([], False, [])
         assert not problems
         return [line.held for line in lines if isinstance(line.held, Entry)]
 
     def said(self) -> str:
         """Every event and effect in the ledger, as text."""
         return self.ledger.read_text(encoding="utf-8")
-
-    def until_said(self, text: str) -> None:
-        until(lambda: text in self.said(), f"{text} in the ledger")
 
     def trip(self) -> str:
         """The code of the trip that the ledger leads to, by re-execution; empty before one."""

@@ -238,7 +238,6 @@ def test_nothing_is_heard_before_hello_and_hello_only_once(rig: Rig) -> None:
 def test_one_controller_per_session_ever(rig: Rig) -> None:
     first = rig.running()
     with line_to(rig, "controller.sock") as second:
-        second.write(frame(hello_of("tacs")))
         assert second.closed()
     until(lambda: len(bad_frames(rig)) == 1, "the second one refused")
     assert rig.status().phase == "ARMED" and not first.gone.is_set()
