@@ -38,7 +38,7 @@ def union(rectangles: Iterable[Rectangle]) -> tuple[int, Fraction]:
     return covered_ns, area
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Course:
     """A permitted request on its way. `least` and `most`: what may have come out when it began."""
 

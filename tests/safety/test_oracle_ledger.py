@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import random
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -14,19 +12,16 @@ import pytest
 
 from drivers.link import CallFailed, Delivered, Fired, Opened, Prepared
 from drivers.stimulation import Hold, Modality, PulseTrain, Train
-from safety.entries import GENESIS_HASH, Close, Entry, Fold, Genesis
+from safety.entries import GENESIS_HASH, Close, Entry, Genesis
 from safety.events import ActPresented, Asked, FireAsked, HostSaid, Joined, Now
-from safety.messages import Evidence, Request
-from safety.oracle import charge_c
-from safety.oracle_course import Course, Rectangle, union
-from safety.oracle_ledger import Oracle, check_ledger, judge
+from safety.messages import Request
+from safety.oracle_ledger import check_ledger, judge
 from safety.software import software
-from safety.state import Watch
 from safety.verbs import said_of
 from safety.verify import verify
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
-from tests.safety.world import LONG, T0, World, rules_of
+from tests.safety.world import T0, World, rules_of
 
 Ledger = tuple[Genesis | Entry, ...]
 bend = msgspec.structs.replace
@@ -202,6 +197,8 @@ TACS: dict[str, tuple[Callable[[Ledger], Ledger], str]] = {
     "before it was permitted": (lambda g: with_delivery(g, start_ns=NOW), "permitted at"),
     "backwards": (lambda g: with_delivery(g, end_ns=NOW), "delivered from"),
     "by an unknown token": (lambda g: with_delivery(g, token=999), "token 999"),
+    "too soon after a lapse": (lambda g: off_time(g, 5000), "after a hold had lapsed"),
+    "fired twice": (lambda g: twice(g, find(g, FireAsked)), "nothing is prepared"),
     "no device": (lambda g: (*g[: find(g, Opened)], at(g, find(g, Opened), event=HostSaid(
         message=CallFailed(call=0, code="", text="")))[find(g, Opened)], *g[find(g, Opened) + 1 :]), "no device"),
 }  # fmt: skip
@@ -219,8 +216,31 @@ RTMS: dict[str, tuple[Callable[[Ledger], Ledger], str]] = {
     "too many delivered": (lambda g: with_delivery(g, n_pulses=5), "permitted were 20"),
     "too strong": (lambda g: with_delivery(g, amplitude=46.0), "delivered 46.0"),
     "minus pulses": (lambda g: with_delivery(g, n_pulses=-5), "no usable numbers"),
+    "while one is fired": (lambda g: asked_at(g, find(g, Fired)), "is not answered yet"),
+    "while one runs": (lambda g: asked_at(g, find(g, Fired) + 1), "still runs"),
     "fired with another's token": (lambda g: other_token(g), "was not fired"),
 }  # fmt: skip
+
+
+def off_time(ledger: Ledger, ms: int) -> Ledger:
+    genesis = ledger[0]
+    assert isinstance(genesis, Genesis)
+    return with_rules(ledger, watch=bend(genesis.rules.limits.watch, off_min_ms=ms))
+
+
+def twice(ledger: Ledger, index: int) -> Ledger:
+    return (*ledger[: index + 2], ledger[index], *ledger[index + 2 :])
+
+
+def asked_at(ledger: Ledger, index: int) -> Ledger:
+    """A second request, permitted at once, put in before an entry."""
+    first = entry(ledger, find(ledger, Asked))
+    assert isinstance(first.event, Asked)
+    now = entry(ledger, index - 1).now
+    evidence = bend(first.event.request.evidence, newest_ns=now.mono_ns)
+    asked = Asked(request=bend(first.event.request, id=7, evidence=evidence))
+    effects = ("device Prepare 70", f"permit 7 until {now.mono_ns + 10**9}")
+    return (*ledger[:index], bend(first, event=asked, now=now, effects=effects, fold=None), *ledger[index:])
 
 
 def measured(ledger: Ledger, on: str) -> Ledger:
@@ -342,113 +362,3 @@ def test_no_ledger_at_all_is_no_agreement() -> None:
     assert judge([]).permits == 0
     assert check_ledger([entry(good("tacs"), 1)]) == ("entry 0: no genesis, nothing can be judged",)
     assert check_ledger([Close(prev="", seq=0, kind="closed", now=T0, status=0)]) != ()
-
-
-# Random sessions
-
-
-def session(seed: int) -> World:
-    """A session as a hasty policy has it: rises at the limit, renewals early and late, a slow device, small budgets."""
-    rng = random.Random(seed)
-    budgets = {"on_time_s": rng.choice([1.0, 2.5, 1200.0]), "charge_c": rng.choice([0.0003, 0.002, 1.2])}
-    world = World(rules=rules_of("tacs", budgets=budgets)).armed()
-    world.host_ns = rng.choice([1, 1, 5]) * MS
-    for _ in range(20):
-        now_ma = world.device.line.at(world.mono_ns)
-        target = rng.choice([1.0, 0.5, 0.3, 0.8, 1.2, 0.0, round(now_ma, 2)])
-        ramp_ms = max(50, int(abs(target - now_ma) * 1000) + rng.choice([-1, 0, 1, 2, 5]))
-        world.ask(hold(target, ramp_up_ms=ramp_ms, ramp_down_ms=rng.choice([50, 100, 200])))
-        world.run_ms(rng.choice([20, 50, 100, 150, 200, 250, 300, 350]) + rng.choice([0] * 9 + [1600]))
-    world.run_ms(700)
-    return world
-
-
-@pytest.mark.parametrize("seed", range(200 if LONG else 6))
-def test_the_interlock_s_own_sessions_pass_and_nothing_delivered_is_missed(seed: int) -> None:
-    world = session(seed)
-    genesis, *entries = ledger_of(world)
-    assert isinstance(genesis, Genesis)
-    oracle = Oracle(rules=genesis.rules)
-    said = [text for line in entries if isinstance(line, Entry) for text in oracle.take(line)]
-    assert said == []
-    assert oracle.permits == len(world.permits())
-    assert oracle.on_ns >= world.device.on_time_ns
-    assert float(charge_c(oracle.ma_ns, 1)) >= world.device.charge_c * (1 - 1e-9)
-
-
-NASTY = (0, -1, 1, 2**63, 10**30, -(10**30))
-
-
-@pytest.mark.parametrize("modality", ["tacs", "rtms"])
-def test_nothing_in_a_ledger_makes_the_oracle_fall(modality: Modality) -> None:
-    """Any whole number anywhere, any amplitude: words, never an exception."""
-    rng = random.Random(5)
-    for _ in range(120 if not LONG else 20_000):
-        forged = good(modality)
-        for _ in range(rng.randint(1, 4)):
-            number = rng.choice(NASTY)
-            bends: list[Callable[[Ledger], Ledger]] = [
-                lambda g, n=number: with_delivery(g, rng.randint(0, 3), start_ns=n),  # type: ignore[misc]
-                lambda g, n=number: with_delivery(g, rng.randint(0, 3), end_ns=n, n_pulses=n),  # type: ignore[misc]
-                lambda g, n=number: with_delivery(g, rng.randint(0, 3), amplitude=float(n), confirmed=False),  # type: ignore[misc]
-                lambda g, n=number: with_evidence(g, newest_ns=n, uncertainty_ns=n),  # type: ignore[misc]
-                lambda g, n=number: with_request(g, lambda r: bend(r, onset_at_ns=n)),  # type: ignore[misc]
-                lambda g, n=number: with_train(g, lambda t: wild(t, n)),  # type: ignore[misc]
-                lambda g, n=number: at(g, permit_at(g), now=Now(mono_ns=n, boot_ns=n, wall_ns=n)),  # type: ignore[misc]
-            ]
-            forged = rng.choice(bends)(forged)
-        check_ledger(forged)
-
-
-def wild(train: Train, number: int) -> Train:
-    if train.modality == "rtms":
-        return pulsed(train, rate_hz=float(number), n_pulses=number)
-    return held(
-        train,
-        amplitude_ma_pp=float(number) * 1e200,
-        ramp_up_ms=number,
-        ramp_down_ms=number,
-        duration_ms=number,
-    )
-
-
-# The account
-
-
-def test_time_that_overlaps_counts_once_at_the_greatest_amplitude() -> None:
-    def rectangle(start_ns: int, end_ns: int, ma_pp: int) -> Rectangle:
-        return Rectangle(start_ns=start_ns, end_ns=end_ns, ma_pp=Fraction(ma_pp))
-
-    for rectangles, covered_ns, area in (
-        ([], 0, 0),
-        ([rectangle(0, 10, 1), rectangle(5, 20, 2)], 20, 5 * 1 + 15 * 2),
-        ([rectangle(0, 10, 3), rectangle(2, 4, 1)], 10, 30),
-        ([rectangle(0, 10, 1), rectangle(20, 30, 1)], 20, 20),
-        ([rectangle(5, 5, 9), rectangle(9, 2, 9)], 0, 0),
-    ):
-        assert union(rectangles) == (covered_ns, Fraction(area))
-
-
-def test_what_was_not_told_counts_in_full() -> None:
-    """Fired, and never heard of again: lease and ramp down at the full amplitude, for ever."""
-    event = entry(good("tacs"), find(good("tacs"), Asked)).event
-    assert isinstance(event, Asked)
-    course = Course(request=event.request, permitted_ns=0, until_ns=400 * MS, onset_at_ns=0, fire=1)
-    covered_ns, area = union(course.outstanding())
-    assert (covered_ns, area) == (500 * MS, course.target * 500 * MS)
-    assert course.level(250 * MS) == course.target / 4
-    assert course.level(400 * MS) == course.target * 2 / 5
-    assert course.level(450 * MS) == course.target / 5
-    assert course.level(500 * MS) == 0
-
-
-def test_the_fold_tells_what_was_heard_meanwhile() -> None:
-    """Data that went bad while a permit waited for the disk speak against it."""
-    ledger = good("tacs")
-    index = permit_at(ledger)
-    now_ns = entry(ledger, index).now.mono_ns
-    bad = Evidence(
-        stream_uid="stream-1", n_samples=1, newest_ns=now_ns, uncertainty_ns=0, crc=1, clean_fraction=0.1
-    )
-    forged = at(ledger, index, fold=Fold(counts={"Beat": 1}, watch=Watch(evidence=bad, impedance_kohm=5.0)))
-    assert any("newest evidence: 0.1 of the channels clean" in text for text in check_ledger(forged))
