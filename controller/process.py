@@ -180,6 +180,7 @@ async def _connected(
         _say(str(error), TRIPPED)
         await _stand_down(interlock, str(error))
     finally:
+        parts.pulse.stop()
         interlock.close()
         loop.leave()
         await asyncio.to_thread(_close, taps, arguments.run_dir, measures)
