@@ -18,6 +18,8 @@ MICROVOLTS = {
     **dict.fromkeys(("nanovolts", "nV"), 1e-3),
     **dict.fromkeys(("millivolts", "mV"), 1e3),
     **dict.fromkeys(("volts", "volt", "V"), 1e6),
+    # mne-lsl writes the power of ten of the SI unit, which for EEG is the volt.
+    **{"-9": 1e-3, "-6": 1.0, "-3": 1e3, "0": 1e6},
 }
 FORMATS = ("float32", "double64", "int32", "int16", "int8")
 RATE_TOLERANCE = 0.01  # own choice: the nominal rate is a label; what really comes is watched by its count
@@ -171,7 +173,7 @@ def plan(row: StreamRow, config: SourceConfig) -> Plan:
         )
     labels = _labels(row, config, wrong)
     picks = _picks(row, labels, config, wrong)
-    scale_uv = tuple(_scale(row, labels, pick, config, wrong) for pick in picks)
+    scale_uv = _scales(row, labels, picks, config, wrong)
     if wrong:
         lines = dict.fromkeys(f"LSL stream {row.name!r} on {row.hostname}: {text}" for text in wrong)
         raise SourceError("\n".join(map(printable, lines)))
@@ -229,27 +231,29 @@ def _picks(
     return tuple(labels.index(name) for name in config.channels if name in labels)
 
 
-def _scale(
-    row: StreamRow, labels: tuple[str, ...], pick: int, config: SourceConfig, wrong: list[str]
-) -> float:
-    said = row.units[pick] if len(row.units) == len(labels) else ""
-    if not said:
-        if config.unit is None:
+def _scales(
+    row: StreamRow, labels: tuple[str, ...], picks: tuple[int, ...], config: SourceConfig, wrong: list[str]
+) -> tuple[float, ...]:
+    """µV per unit of each channel; a line for each unit that does not fit, however many channels have it."""
+    by_unit: dict[str, list[str]] = {}
+    units = [row.units[pick] if len(row.units) == len(labels) else "" for pick in picks]
+    for pick, said in zip(picks, units, strict=True):
+        by_unit.setdefault(said, []).append(labels[pick])
+    for said, names in by_unit.items():
+        those = f"channel {names[0]!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        if not said and config.unit is None:
             wrong.append('says no unit; give it in source.unit, e.g. "µV", as the amplifier\'s manual says')
-            return 1.0
-        return MICROVOLTS[config.unit]
-    if said not in MICROVOLTS:
-        wrong.append(
-            f"gives channel {labels[pick]!r} in {said!r}, expected microvolts, volts or the like; "
-            "leave the channel out, or correct the sender"
-        )
-        return 1.0
-    if config.unit is not None and MICROVOLTS[config.unit] != MICROVOLTS[said]:
-        wrong.append(
-            f"gives channel {labels[pick]!r} in {said!r} but source.unit is {config.unit!r}; "
-            "leave source.unit out, or correct the sender"
-        )
-    return MICROVOLTS[said]
+        elif said and said not in MICROVOLTS:
+            wrong.append(
+                f"gives {those} in {said!r}, expected microvolts, volts or the like; "
+                "leave such channels out, or correct the sender"
+            )
+        elif said and config.unit is not None and MICROVOLTS[config.unit] != MICROVOLTS[said]:
+            wrong.append(
+                f"gives {those} in {said!r} but source.unit is {config.unit!r}; "
+                "leave source.unit out, or correct the sender"
+            )
+    return tuple(MICROVOLTS.get(said or config.unit or "", 1.0) for said in units)
 
 
 def source_lines(row: StreamRow) -> str:

@@ -96,7 +96,7 @@ def test_units_become_microvolts(unit: str, factor: float) -> None:
         (row(), config(channels=("C3", "c4")), "has no channel 'c4' (source.channels); did you mean \"C4\"?"),
         (row(types=("AUX",) * 4), config(), "has no channel of type EEG: AUX"),
         (row(units=()), config(), "says no unit; give it in source.unit"),
-        (row(units=("degrees",) * 4), config(), "gives channel 'C3' in 'degrees', expected microvolts"),
+        (row(units=("degrees",) * 4), config(), "gives channel 'C3' and 2 more in 'degrees', expected micro"),
         (row(), config(unit="V"), "in 'microvolts' but source.unit is 'V'"),
     ],
 )
