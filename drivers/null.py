@@ -36,6 +36,8 @@ ENVELOPES = {
     "n_pulses": Envelope(low=1.0, high=10_000.0, step=1.0),
 }
 OUTPUTS = ("F3", "F4", "Oz", "coil")
+# Of good contacts, so that a shadow session is judged as one with a stimulator; nothing is measured. Own choice.
+IMPEDANCE_KOHM = 5.0
 _DELIVERIES_MAX = 4096
 _AHEAD_NS_MAX = 1_000_000_000
 
@@ -53,8 +55,11 @@ class NullDevice:
 
     GRADE = GRADE
 
-    def __init__(self, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, now_ns: Callable[[], int] = time.monotonic_ns, outputs: tuple[str, ...] = OUTPUTS
+    ) -> None:
         self._now_ns = now_ns
+        self._outputs = outputs
         self._state: DeviceState = "closed"
         self._token = 0
         self._prepared: tuple[Token, Train] | None = None
@@ -64,10 +69,14 @@ class NullDevice:
 
     @classmethod
     def from_config(cls, table: Mapping[str, object]) -> Self:
-        """It takes no key."""
-        if table:
-            raise ConfigError(f"null: unknown key {min(table)!r}; the null device takes none")
-        return cls()
+        """`outputs`, comma-separated: the contacts of the stimulator that it stands for."""
+        unknown = set(table) - {"outputs"}
+        if unknown:
+            raise ConfigError(f"null: unknown key {min(unknown)!r}; the null device takes outputs alone")
+        named = table.get("outputs", ",".join(OUTPUTS))
+        if not isinstance(named, str) or not all(named.split(",")):
+            raise ConfigError(f'null: key outputs: found {named!r}, expected names as in "F3,Oz"')
+        return cls(outputs=tuple(named.split(",")))
 
     async def open(self) -> Capabilities:
         """Nothing to connect to."""
@@ -82,7 +91,7 @@ class NullDevice:
             serial="none",
             firmware="0",
             modalities=modalities,
-            outputs=OUTPUTS,
+            outputs=self._outputs,
             envelopes=dict(ENVELOPES),
             onset_latency_ns=0,
             stop_latency_ns=0,
@@ -150,11 +159,11 @@ class NullDevice:
             self._state = "idle"
 
     async def status(self) -> DeviceStatus:
-        """Its state, and amplitude 0."""
+        """Its state, amplitude 0, and the impedance of good contacts."""
         if self._state == "closed":
             raise WrongState("null: is not open")
         return DeviceStatus(
-            state=self._state, at_ns=self._now_ns(), amplitude=0.0, fault="", impedance_kohm=None
+            state=self._state, at_ns=self._now_ns(), amplitude=0.0, fault="", impedance_kohm=IMPEDANCE_KOHM
         )
 
     async def deliveries(self) -> AsyncIterator[Delivery]:

@@ -133,7 +133,7 @@ def _make(
         "simulated": rules.simulated,
     }
     process = Process(rules, state, doors, host, relay, ledger, tuple(locks), arguments.parent_fd)
-    return process, _device_table(limits.device), ready
+    return process, _device_table(limits), ready
 
 
 def read_limits(path: Path) -> Limits:
@@ -159,8 +159,11 @@ def _is_simulated(device: AllowedDevice) -> bool:
     return os.path.realpath(rest.partition("@")[0]).startswith("/dev/pts/")
 
 
-def _device_table(device: AllowedDevice) -> dict[str, str | int | float | bool]:
-    return {} if device.driver == "null" else {"endpoint": device.endpoint}
+def _device_table(limits: Limits) -> dict[str, str | int | float | bool]:
+    """What the driver is told: where its device is; the null device: which contacts it stands for."""
+    if limits.device.driver == "null":
+        return {"outputs": ",".join(contact.name for contact in limits.contacts)}
+    return {"endpoint": limits.device.endpoint}
 
 
 if __name__ == "__main__":

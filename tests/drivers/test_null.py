@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from drivers.null import NullDevice
+from drivers.null import IMPEDANCE_KOHM, NullDevice
 from drivers.stimulation import Delivery, Train
 from drivers.stimulator import ConfigError, DeviceRefused, LateOnset, WrongState
 from tests.drivers.peer import hold, pulses
@@ -41,9 +41,19 @@ async def fired(device: NullDevice, train: Train, onset_at_ns: int = 0) -> int:
     return token
 
 
-def test_it_takes_no_key() -> None:
+def test_it_takes_no_key_but_its_outputs() -> None:
     with pytest.raises(ConfigError, match="endpoint"):
         NullDevice.from_config({"endpoint": "tcp:h:1"})
+    for wrong in ("", "F3,,Oz", 3):
+        with pytest.raises(ConfigError, match="outputs"):
+            NullDevice.from_config({"outputs": wrong})
+
+
+async def test_it_stands_for_the_contacts_that_it_is_told_and_measures_good_ones() -> None:
+    device = NullDevice.from_config({"outputs": "FC5,Oz"})
+    assert (await device.open()).outputs == ("FC5", "Oz")
+    assert (await device.status()).impedance_kohm == IMPEDANCE_KOHM
+    await device.close()
 
 
 async def test_the_order_of_calls_is_kept() -> None:
