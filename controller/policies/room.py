@@ -87,7 +87,8 @@ class Room:
         if isinstance(wave, PulseTrain) or slew is None:
             return allowed.amplitude_max
         reach_ma = allowed.amplitude_now + slew.high * wave.ramp_up_ms / 1000.0
-        return max(allowed.amplitude_max, reach_ma)
+        # Where nothing runs, `amplitude_max` is for the longest ramp that may be: this train's own is what counts.
+        return max(allowed.amplitude_max, reach_ma) if allowed.amplitude_now > 0 else reach_ma
 
     def _cost(self, budget: str) -> float:
         """At most what one more request spends of a budget; of an unknown one, anything at all."""
