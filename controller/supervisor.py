@@ -211,6 +211,10 @@ def _watch(plan: Plan, children: Children, directory: Path) -> int:
             children.rest()
     finally:
         attendant.stand_back()
+    if not (attendant.armed or pressed) and children.controller and children.controller.returncode == DONE:
+        plan.say(f"never armed: {attendant.missing}")
+        _end_interlock(children)
+        return REFUSED
     return _status(plan, children, interrupted=pressed > 0)
 
 

@@ -80,8 +80,8 @@ def finish(ended: Ended, device_record: Path | None) -> int:
     from controller.finished.summary import summarise_run, write_summary
     from controller.manifest import write_manifest
 
-    if ended.status == 3:
-        return ended.status
+    if ended.status in (2, 3):
+        return ended.status  # it never began; why not has been said
     run = read_run(ended.run_dir, device_record)
     summary = summarise_run(run, exit_status=ended.status)
     write_summary(ended.run_dir, summary)
