@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -62,11 +62,13 @@ class Options:
 
 
 class Stop:
-    """Set by SIGTERM or SIGINT, or by the end of stdin where that is watched."""
+    """Set by SIGTERM or SIGINT, or by the end of stdin where that is watched; `typed` are the lines on stdin."""
 
     def __init__(self, *, watch_stdin: bool) -> None:
         self._watch = watch_stdin
         self._asked = False
+        self._rest = b""
+        self.typed: list[str] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
@@ -75,7 +77,10 @@ class Stop:
 
     def asked(self) -> bool:
         if not self._asked and self._watch and select.select([0], [], [], 0)[0]:
-            self._asked = os.read(0, 4096) == b""
+            data = os.read(0, 4096)
+            self._asked = data == b""
+            *lines, self._rest = (self._rest + data)[-4096:].split(b"\n")
+            self.typed += [line.decode(errors="replace") for line in lines]
         return self._asked
 
 
@@ -203,6 +208,22 @@ class Amplifier:
         stamps = np.array([self.patient.time_ns(first + k) for k in range(n)]) * 1e-9 + self._offset_s
         self._send(self._faults.apply(data, stamps, first), first)
 
+    def typed(self, line: str) -> None:
+        """`fault NAME:AT_S:...` on standard input: AT_S counts from now."""
+        word, _, text = line.partition(" ")
+        now = self.patient.n_samples
+        try:
+            if word != "fault":
+                raise ValueError(f"{line!r}: expected `fault` and one of {faults.USAGE}")
+            fault = faults.parse(text, self._ch_names)
+        except ValueError as error:
+            print(f"amplifier: {error}", file=sys.stderr)
+            return
+        self._faults.add(replace(fault, at_s=fault.at_s + now / self._options.sfreq_hz))
+        if self._truth is not None:
+            at_ns = self.patient.time_ns(now) + round(fault.at_s * 1e9)
+            self._truth.put({"t_ns": at_ns, "e": "fault", "name": text})
+
     def _send(self, push: faults.Push, first: int) -> None:
         if not push.alive:
             self._outlets.clear()  # destroys them: gone from the network, inlets get no more
@@ -289,6 +310,8 @@ def run(options: Options) -> None:
                 looked_ns = now_ns
                 if stop.asked():
                     return
+                while stop.typed:
+                    amplifier.typed(stop.typed.pop(0))
             amplifier.block(now_ns - due_ns)
     finally:
         amplifier.close()
@@ -305,7 +328,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--block-samples", type=int, default=10)
     parser.add_argument("--field", type=Path, help="Unix datagram socket to bind; devices send to it")
     parser.add_argument("--truth", type=Path, help="JSONL file to append to")
-    parser.add_argument("--die-with-stdin", action="store_true")
+    parser.add_argument(
+        "--die-with-stdin", action="store_true",
+        help="end when standard input ends; its lines are `fault NAME:AT_S:...`, AT_S from then on",
+    )  # fmt: skip
     parser.add_argument("--fault", action="append", default=[], help=faults.USAGE)
     parser.add_argument(
         "--impostor", type=float, help="after so many s, a second outlet of the same name and source_id"

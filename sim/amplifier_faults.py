@@ -95,6 +95,10 @@ class Faults:
         self._sfreq_hz = sfreq_hz
         self._last: Floats | None = None
 
+    def add(self, fault: Fault) -> None:
+        """One more, from now on."""
+        self._faults += (fault,)
+
     def apply(self, data_uv: Floats, stamps_s: Floats, first: int) -> Push:
         """`first` counts samples since the start, by which the times of the faults go."""
         n = data_uv.shape[1]
