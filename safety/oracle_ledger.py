@@ -175,7 +175,9 @@ class Oracle:
         before = self.hold
         if before is not None and before is not course:
             course.least = before.level(onset_ns)
-            course.most = Fraction(0) if course.least == 0 else before.ceiling_at(onset_ns)
+            over_ns = before.over_ns if before.ended_ns is None else before.ended_ns
+            if onset_ns <= over_ns + CLOCKS_NS:
+                course.most = before.ceiling_at(onset_ns - CLOCKS_NS)
         course.onset_ns = onset_ns
         if isinstance(course.request.train.waveform, Hold):
             self.hold = course

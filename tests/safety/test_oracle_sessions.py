@@ -97,6 +97,22 @@ def test_a_long_session_is_held_in_little() -> None:
     assert len(oracle.asked) <= 64
 
 
+def test_a_hold_that_took_over_a_fall_may_still_be_above_its_own_amplitude() -> None:
+    """A staircase down whose steps are as long as its ramps, told by a device whose clock is a little behind."""
+    world = World(rules=rules_of("tacs")).armed()
+    for target in (0.1, 0.08, 0.06, 0.04, 0.02, 0.0):
+        world.ask(hold(target, ramp_up_ms=100, ramp_down_ms=100))
+        world.run_ms(102 if target < 0.1 else 200)
+    oracle, said = judged_by_hand(world)
+    assert (oracle.permits, said) == (6, [])
+    first_of_103 = 4
+    assert "token=103" in repr(entry(ledger_of(world), find(ledger_of(world), Delivered, first_of_103)).event)
+    for told_ma, passes in ((0.081, True), (0.1, True), (0.101, False)):
+        assert (
+            check_ledger(with_delivery(ledger_of(world), first_of_103, amplitude=told_ma)) == ()
+        ) is passes
+
+
 def test_a_train_that_ended_unconfirmed_counts_in_full() -> None:
     ledger = with_delivery(good("rtms"), ended=True, confirmed=False)
     genesis, *entries = ledger
