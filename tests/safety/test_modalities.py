@@ -1,21 +1,17 @@
-"""What holds for every modality: boundaries of every row in every layer, cross refusal, down, exposure."""
+"""What holds for every modality: cross refusal, facts, down, stopping, exposure, and all of it at once."""
 
 from __future__ import annotations
 
-import functools
 import math
-from fractions import Fraction
-from sys import float_info
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.capabilities import Capabilities, Envelope
 from drivers.stimulation import Modality, Output, Train, quantities
-from safety.limits import Limits, load
-from safety.messages import Allowed, Reason, Refusal, Row
+from safety.limits import load
+from safety.messages import Reason, Row
 from safety.modalities import (
     REASONS,
     Facts,
@@ -34,331 +30,19 @@ from safety.modalities import (
     rows,
     stop_how,
 )
-from safety.modalities.bounds import as_float, exact, is_number, on_step, shown, within
+from tests.safety.modality_limits import codes, without_layers
 from tests.safety.strategies import (
     FACTS,
     MODALITIES,
     caps_of,
-    document,
     hold,
     limits_bytes,
     limits_of,
     pulses,
-    quantity_of,
-    row,
-    to_toml,
     trains_near,
     valid_train,
     with_quantity,
 )
-
-ASKED = [(m, d.name) for m in MODALITIES for d in quantities_of(m) if d.asked]
-LAYERS = ("absolute", "site", "protocol", "participant", "device")
-
-
-def codes(found: tuple[Reason, ...], quantity: str = "") -> list[str]:
-    return [reason.code for reason in found if not quantity or reason.quantity == quantity]
-
-
-@functools.cache
-def without_layers(modality: Modality) -> Limits:
-    """Limits whose every row holds the absolute bound."""
-    doc = document(modality)
-    for declared in quantities_of(modality):
-        both = {"min": declared.low, "max": declared.high}
-        ends = both if declared.sides == "both" else {declared.sides: both[declared.sides]}
-        if declared.integer:
-            ends = {key: int(value) for key, value in ends.items()}
-        doc["protocol_limits"][declared.name] = row(declared, ends)
-    return load(to_toml(doc))
-
-
-def narrowed(
-    modality: Modality, name: str, layer: str, low: float, high: float
-) -> tuple[Limits, Capabilities]:
-    """Absolute bounds everywhere, but for one layer that is narrower in one quantity; a boundless device."""
-    limits = without_layers(modality)
-    wide = Envelope(low=-1e6, high=1e6, step=0)
-    caps = msgspec.structs.replace(
-        caps_of(modality), envelopes=dict.fromkeys(caps_of(modality).envelopes, wide)
-    )
-    if layer == "device":
-        caps.envelopes[name] = Envelope(low=low, high=high, step=0)
-    elif layer != "absolute":
-        found = next(r for r in limits.rows if r.quantity == name)
-        narrow = msgspec.structs.replace(found, layer=layer, low=low, high=high)
-        kept = tuple(r for r in limits.rows if not (r.quantity == name and r.layer == layer))
-        limits = msgspec.structs.replace(limits, rows=(*kept, narrow))
-    return limits, caps
-
-
-def inner(modality: Modality, name: str, layer: str) -> tuple[float, float]:
-    declared = quantity_of(modality, name)
-    if layer == "absolute":
-        return declared.low, declared.high
-    width = declared.high - declared.low
-    low, high = declared.low + 0.25 * width, declared.high - 0.25 * width
-    return (math.ceil(low), math.floor(high)) if declared.integer else (round(low, 3), round(high, 3))
-
-
-# The absolute bounds, a second time: whoever changes one says so twice
-
-ABSOLUTE = {
-    "amplitude_ma_pp": (0.0, 4.0),
-    "frequency_hz": (0.1, 100.0),
-    "phase_rad": (-2 * math.pi, 2 * math.pi),
-    "ramp_up_ms": (10, 30_000),
-    "ramp_down_ms": (10, 500),
-    "duration_ms": (10, 500),
-    "slew_ma_per_s": (0.0, 2.0),
-    "impedance_kohm": (0.0, 20.0),
-    "density_ma_cm2": (0.0, 0.63),
-    "amplitude_pct_mso": (0.0, 100.0),
-    "rate_hz": (0.1, 25.0),
-    "n_pulses": (1, 50),
-    "pct_rmt": (0.0, 130.0),
-    "train_s": (0.0, 10.0),
-    "interval_s": (5.0, 3600.0),
-}
-BUDGETS = {
-    "tacs": {"on_time_s": 2400.0, "charge_c": 7.2},
-    "rtms": {"on_time_s": 5400.0, "n_pulses": 3000.0},
-}
-
-
-def test_the_absolute_bounds_are_these():
-    declared = {d.name: (d.low, d.high) for m in MODALITIES for d in quantities_of(m)}
-    assert declared == ABSOLUTE
-    assert {m: {b.name: b.high for b in budgets_of(m)} for m in MODALITIES} == BUDGETS
-
-
-# Boundary triples of every row
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize(("modality", "name"), ASKED)
-def test_boundaries_of_every_asked_quantity_in_every_layer(modality: Modality, name: str, layer: str):
-    low, high = inner(modality, name, layer)
-    limits, caps = narrowed(modality, name, layer, low, high)
-    integer = quantity_of(modality, name).integer
-    below = low - 1 if integer else math.nextafter(low, -math.inf)
-    above = high + 1 if integer else math.nextafter(high, math.inf)
-    step_in_low = low + 1 if integer else math.nextafter(low, math.inf)
-    step_in_high = high - 1 if integer else math.nextafter(high, -math.inf)
-    for value in (low, high, step_in_low, step_in_high):
-        train = with_quantity(modality, name, int(value) if integer else value)
-        assert not {"ILK-101", "ILK-102"} & set(codes(check(train, limits, caps, FACTS), name)), value
-    for value, code, end in ((below, "ILK-102", low), (above, "ILK-101", high)):
-        train = with_quantity(modality, name, int(value) if integer else value)
-        found = [r for r in check(train, limits, caps, FACTS) if r.quantity == name and r.code == code]
-        assert layer in {r.set_by for r in found}, (value, found)
-        (reason,) = (r for r in found if r.set_by == layer)
-        assert (reason.value, reason.limit) == (pytest.approx(value), end)
-        assert layer in reason.text and f"{end:.10g}" in reason.text
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize(("modality", "name"), ASKED)
-def test_rows_show_the_least_and_who_set_it(modality: Modality, name: str, layer: str):
-    low, high = inner(modality, name, layer)
-    limits, caps = narrowed(modality, name, layer, low, high)
-    found = next(r for r in rows(limits, caps) if r.quantity == name)
-    if name != "amplitude_pct_mso":  # which the motor threshold lowers further
-        assert (found.low, found.high, found.set_by) == (low, high, layer)
-    assert found.unit == quantity_of(modality, name).unit
-
-
-def test_all_layers_that_refuse_are_named():
-    doc = document("tacs")
-    for layer, high in (("site", 3.0), ("participant", 1.5)):
-        doc[f"{layer}_limits"]["amplitude_ma_pp"] = row(quantity_of("tacs", "amplitude_ma_pp"), {"max": high})
-    found = check(hold(4.5), load(to_toml(doc)), caps_of("tacs"), FACTS)
-    above = [(r.set_by, r.limit, r.value) for r in found if r.code == "ILK-101"]
-    assert above == [(s, x, 4.5) for s, x in zip(LAYERS, (4.0, 3.0, 2.0, 1.5, 4.0), strict=True)]
-
-
-def test_of_equal_limits_the_outermost_is_named():
-    limits = without_layers("tacs")
-    found = {r.quantity: r for r in rows(limits, caps_of("tacs"))}
-    assert found["amplitude_ma_pp"].set_by == "absolute"
-
-
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_the_valid_train_passes_and_a_limit_of_zero_holds(modality: Modality):
-    limits, caps = limits_of(modality), caps_of(modality)
-    assert check(valid_train(modality), limits, caps, FACTS) == ()
-    name = "amplitude_ma_pp" if modality == "tacs" else "amplitude_pct_mso"
-    doc = document(modality)
-    doc["protocol_limits"][name]["max"] = 0
-    none = load(to_toml(doc))
-    assert codes(check(valid_train(modality), none, caps, FACTS), name) == ["ILK-101"]
-    assert check(with_quantity(modality, name, 0.0), none, caps, FACTS) == ()
-    assert check(with_quantity(modality, name, -0.0), none, caps, FACTS) == ()
-    assert next(r for r in rows(none, caps) if r.quantity == name).high == 0.0
-    assert amplitude_ceiling(none.modality, rows(none, caps), 0.0, 100) == 0.0
-
-
-# Numbers that are none
-
-
-@pytest.mark.parametrize(("modality", "name"), ASKED)
-@pytest.mark.parametrize(
-    "value",
-    [
-        math.nan,
-        math.inf,
-        -math.inf,
-        True,
-        False,
-        None,
-        "2",
-        "",
-        [],
-        {},
-        10**400,
-        -(10**400),
-        2**53 + 1,
-        1j,
-        b"2",
-    ],
-    ids=str,
-)
-def test_what_is_no_number_of_its_type_is_refused_as_such(modality: Modality, name: str, value: object):
-    train = with_quantity(modality, name, value)
-    found = check(train, limits_of(modality), caps_of(modality), FACTS)
-    assert "ILK-103" in codes(found, name)
-    refusal = Refusal(id=1, reasons=found, allowed=_allowed(limits_of(modality), caps_of(modality)))
-    assert msgspec.json.decode(msgspec.json.encode(refusal), type=Refusal) == refusal
-    assert all(reason.text.isprintable() and len(reason.text) < 300 for reason in found)
-
-
-@pytest.mark.parametrize(("modality", "name"), [(m, n) for m, n in ASKED if quantity_of(m, n).integer])
-def test_integers_are_no_floats(modality: Modality, name: str):
-    value = float(quantities(valid_train(modality))[name])
-    train = with_quantity(modality, name, value)
-    assert codes(check(train, limits_of(modality), caps_of(modality), FACTS), name) == ["ILK-103"]
-
-
-def test_is_number():
-    assert is_number(2**53, integer=True) and not is_number(2**53 + 1, integer=True)
-    assert is_number(-(2**53), integer=False) and not is_number(-(2**53) - 1, integer=False)
-    assert is_number(1, integer=False) and is_number(1.5, integer=False) and not is_number(1.0, integer=True)
-
-
-def test_bounds_that_are_no_numbers_hold_nothing():
-    one = Fraction(1)
-    assert within(one, 1.0, 1.0) and within(one, 0, 1) and not within(one, 1.5, 0.5)
-    for bad in (math.nan, math.inf, -math.inf):
-        assert not within(one, bad, 2.0) and not within(one, 0.0, bad)
-
-
-# The device
-
-
-@pytest.mark.parametrize(("modality", "name"), ASKED)
-@pytest.mark.parametrize(
-    "envelope",
-    [
-        None,
-        Envelope(low=math.nan, high=1e6, step=0),
-        Envelope(low=0, high=math.inf, step=0),
-        Envelope(low=0, high=1e6, step=-1.0),
-        Envelope(low=0, high=1e6, step=math.nan),
-    ],
-    ids=str,
-)
-def test_a_device_without_a_usable_range_gets_nothing(
-    modality: Modality, name: str, envelope: Envelope | None
-):
-    caps = caps_of(modality)
-    if envelope is None:
-        del caps.envelopes[name]
-    else:
-        caps.envelopes[name] = envelope
-    found = check(valid_train(modality), limits_of(modality), caps, FACTS)
-    assert [(r.code, r.set_by) for r in found] == [("ILK-110", "device")]
-    effective = next(r for r in rows(limits_of(modality), caps) if r.quantity == name)
-    assert (effective.low, effective.high, effective.set_by) == (0.0, 0.0, "device")
-
-
-@pytest.mark.parametrize(
-    ("value", "step", "on"),
-    [
-        ("0.3", "0.1", True),
-        ("0.30000000000000004", "0.1", True),
-        ("0.3000001", "0.1", False),
-        ("0", "0.1", True),
-        ("1e-12", "0.1", False),
-        ("-0.2", "0.1", True),
-        ("1.005", "0.01", False),
-        ("1000000000.4", "1", True),
-        ("100000000.4", "1", False),
-        ("0.05", "0.1", False),
-        ("1.000000001", "1", True),
-        ("1.0000000010000000001", "1", False),
-        ("0.999999999", "1", True),
-        ("0.9999999989", "1", False),
-        ("2.000000002", "1", True),
-        ("-1.000000001", "1", True),
-    ],
-)
-def test_steps_are_told_in_decimals(value: str, step: str, on: bool):
-    assert on_step(Fraction(value), Fraction(step)) is on
-
-
-def test_every_step_of_the_device_is_on_step_however_it_was_computed():
-    limits, caps = limits_of("tacs"), caps_of("tacs")
-    for n in range(201):
-        for value in (n * 0.01, n / 100, round(n * 0.01, 2)):
-            if value <= 2.0:
-                assert codes(check(hold(value), limits, caps, FACTS), "amplitude_ma_pp") == [], value
-    found = check(hold(1.005), limits, caps, FACTS)
-    assert [(r.code, r.limit, r.set_by) for r in found] == [("ILK-104", 0.01, "device")]
-
-
-def test_a_range_upside_down_lets_nothing_through():
-    caps = caps_of("tacs")
-    caps.envelopes["amplitude_ma_pp"] = Envelope(low=2.0, high=1.0, step=0)
-    for value, code in ((1.0, "ILK-102"), (1.5, "ILK-102"), (2.0, "ILK-101")):
-        found = check(hold(value), limits_of("tacs"), caps, FACTS)
-        assert [(r.code, r.set_by) for r in found] == [(code, "device")]
-
-
-def test_what_was_found_is_shown_short():
-    assert shown(10**400) == shown(-(2**53) - 1) == "an integer beyond ±2^53"
-    assert shown(-(2**53)) == "-9007199254740992"
-    assert shown(2**53) == "9007199254740992" and shown("\x1b") == "'\\x1b'" and len(shown("x" * 99)) == 40
-
-
-def test_a_quotient_beyond_all_floats_is_reported_as_the_greatest():
-    huge = Fraction(10) ** 400
-    assert (as_float(huge), as_float(-huge), as_float(Fraction(1, 4))) == (
-        float_info.max,
-        -float_info.max,
-        0.25,
-    )
-
-
-def test_exact_reads_the_shortest_decimal():
-    assert exact(0.1) == Fraction(1, 10) and exact(1e-05) == Fraction(1, 10**5) and exact(7) == 7
-
-
-# Rows that are missing; the wrong modality
-
-
-@pytest.mark.parametrize(("modality", "name"), [(m, d.name) for m in MODALITIES for d in quantities_of(m)])
-def test_without_its_protocol_row_a_quantity_is_allowed_nothing(modality: Modality, name: str):
-    limits = limits_of(modality)
-    bare = msgspec.structs.replace(limits, rows=tuple(r for r in limits.rows if r.quantity != name))
-    assert ("protocol", 0.0) in {
-        (r.set_by, r.high) for r in rows(bare, caps_of(modality)) if r.quantity == name
-    }
-    train = valid_train(modality)
-    found = check(train, bare, caps_of(modality), FACTS) + check_slew(train, 0.0, bare)
-    if name == "interval_s":
-        assert interval_after_ns(train, bare) == 5_000_000_000  # the absolute bound stays
-    else:
-        assert "ILK-110" in codes(found, name)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -550,34 +234,12 @@ def test_every_code_has_a_text_and_a_remedy(modality: Modality):
         REASONS["ILK-101"] = REASONS["ILK-102"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_every_declared_number_has_unit_source_and_edition(modality: Modality):
-    for declared in quantities_of(modality):
-        assert declared.unit and declared.source and declared.edition
-        assert math.isfinite(declared.low) and math.isfinite(declared.high) and declared.low < declared.high
-        assert declared.asked == (declared.name in quantities(valid_train(modality)))
-        if declared.integer:
-            assert type(declared.low) is type(declared.high) is int
-
-
 def test_exposure_of_an_impossible_span_counts_as_all_of_the_train():
     for train in (hold(1.0, duration_ms=400, ramp_down_ms=100), pulses(45.0, 10.0, 40)):
         whole = exposure(train, -1, math.nan)
         assert whole.on_time_s in (0.5, 4.0)
         assert whole.n_pulses in (0, 40)
         assert whole.charge_c in (0.00025, 0.0)
-
-
-def _allowed(limits: Limits, caps: Capabilities) -> Allowed:
-    return Allowed(
-        rows=rows(limits, caps),
-        used={},
-        budget={},
-        not_before_ns=0,
-        busy_until_ns=0,
-        amplitude_now=0.0,
-        amplitude_max=0.0,
-    )
 
 
 def _fits_a_frame(found: tuple[Reason, ...], effective: tuple[Row, ...]) -> None:

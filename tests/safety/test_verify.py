@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from safety.entries import Entry, Fold
 from safety.events import StopPressed
 from safety.verify import LedgerUnreadable, Line, read, replayed, verify
+from tests.safety.any_events import any_events
 from tests.safety.ledgers import OTHER, SOFTWARE, rechained, session, write
 from tests.safety.strategies import hold
-from tests.safety.test_interlock import any_events
 from tests.safety.world import LONG, World, rules_of
 
 

@@ -1,0 +1,189 @@
+"""limits.toml, key by key: each is required, of its type and inside its range; no unknown one is taken."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+
+import pytest
+
+from drivers.stimulation import Modality
+from safety.modalities import budgets_of, quantities_of
+from tests.safety.documents import bent, inside, key_lines, leaves, problems, tables
+from tests.safety.strategies import MODALITIES, Raw, document
+
+EVERY_LEAF = [(modality, path) for modality in MODALITIES for path in leaves(document(modality))]
+EVERY_TABLE = [(modality, path) for modality in MODALITIES for path in tables(document(modality))]
+NUMBERS = [
+    (modality, path)
+    for modality, path in EVERY_LEAF
+    if type(inside(document(modality), path[:-1])[path[-1]]) in (int, float)
+]
+ids = [f"{modality}-{'.'.join(path)}" for modality, path in EVERY_LEAF]
+number_ids = [f"{modality}-{'.'.join(path)}" for modality, path in NUMBERS]
+
+
+@pytest.mark.parametrize(("modality", "path"), EVERY_LEAF, ids=ids)
+def test_every_key_is_required(modality: Modality, path: tuple[str, ...]):
+    doc = document(modality)
+    del inside(doc, path[:-1])[path[-1]]
+    (line,) = key_lines(doc, path)
+    assert "found nothing, expected " in line
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_every_table_is_required_and_a_missing_one_is_told_once(modality: Modality):
+    for path in [path for of, path in EVERY_TABLE if of == modality and path]:
+        doc = document(modality)
+        del inside(doc, path[:-1])[path[-1]]
+        if path in {
+            ("people", "bob"),
+            ("people", "ann"),
+            ("contacts", "F3"),
+            ("contacts", "Oz"),
+            ("contacts", "coil"),
+        }:
+            continue  # names of the file's own; their number has its own test
+        assert len(key_lines(doc, path)) == 1, path
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_an_unknown_key_is_refused_in_every_table(modality: Modality):
+    for path in [path for of, path in EVERY_TABLE if of == modality]:
+        doc = document(modality)
+        inside(doc, path)["limit_off"] = 1
+        assert len(key_lines(doc, (*path, "limit_off"))) >= 1, path
+
+
+WRONG: tuple[object, ...] = (
+    *(True, False, [], [1], {"a": 1}, "", "2", "nan", "2026-01-01", "a\nb", "\x1b[2J", "\u2028", "x" * 201),
+    *(-1, 0, 1.5, datetime.date(2026, 1, 1), Raw("2026-01-01T00:00:00"), Raw("2026-01-01T00:00:00Z")),
+    *(Raw("12:00:00"), Raw("nan"), Raw("+inf"), Raw("-inf"), Raw("1e999"), Raw("-0.0"), Raw("1" + "0" * 400)),
+    *(Raw("9223372036854775808"), Raw("-1e-300"), Raw("1e300")),
+)
+
+
+GOOD_NUMBERS: dict[tuple[str, ...], tuple[object, ...]] = {
+    ("area_cm2",): (1.5,),
+    ("rate_tolerance_pct",): (1.5,),
+    ("phase_rad", "min"): (-1, 0, 1.5, "-1e-300"),
+    ("phase_rad", "max"): (-1, 0, 1.5, "-1e-300"),
+    ("session", "on_time_s", "max"): (0, 1.5),
+    ("session", "charge_c", "max"): (0, 1.5),
+    ("session", "n_pulses", "max"): (0,),
+    ("frequency_hz", "min"): (1.5,),
+    ("frequency_hz", "max"): (1.5,),
+    ("rate_hz", "min"): (1.5,),
+    ("rate_hz", "max"): (1.5,),
+    ("impedance_kohm", "min"): (0, 1.5),
+    ("impedance_kohm", "max"): (0, 1.5),
+    ("amplitude_ma_pp", "max"): (0, 1.5),
+    ("slew_ma_per_s", "max"): (0, 1.5),
+    ("density_ma_cm2", "max"): (0,),
+    ("amplitude_pct_mso", "max"): (0, 1.5),
+    ("pct_rmt", "max"): (0, 1.5),
+    ("train_s", "max"): (0, 1.5),
+}
+
+
+def fits(path: tuple[str, ...], right: object, value: object) -> bool:
+    """Whether a value of the list above happens to be a good one for a key."""
+    if isinstance(right, datetime.date):
+        return type(value) is datetime.date
+    if isinstance(right, str):
+        words = (
+            "title",
+            "responsible",
+            "source",
+            "edition",
+            "code",
+            "rig",
+            "identity",
+            "distribution",
+            "driver",
+        )
+        short = type(value) is str and value in ("2", "nan", "2026-01-01")
+        return short and (path[-1] in words or path == ("site", "name"))
+    good = next((GOOD_NUMBERS[path[-n:]] for n in (1, 2, 3) if path[-n:] in GOOD_NUMBERS), ())
+    return type(value) is not bool and any(value == one for one in good)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("value", WRONG, ids=range(len(WRONG)))
+def test_a_wrong_value_is_refused_at_every_key_at_once(modality: Modality, value: object):
+    doc = document(modality)
+    expected = []
+    for path in leaves(document(modality)):
+        right = inside(doc, path[:-1])[path[-1]]
+        if path[0] == "modality" or (right == {} and isinstance(value, dict)) or fits(path, right, value):
+            continue
+        inside(doc, path[:-1])[path[-1]] = value
+        expected.append(path)
+    found = problems(doc)
+    assert all(line.isprintable() and len(line) < 400 for line in found)
+    told = {line.split(": ")[1].removeprefix("key ") for line in found}
+    missed = [".".join(path) for path in expected if ".".join(path) not in told]
+    assert not missed and expected
+
+
+@pytest.mark.parametrize("name", [Raw("1"), Raw("[]"), Raw("{}"), Raw("nan"), Raw("true"), Raw("[[]]")])
+def test_a_modality_of_the_wrong_type_is_refused(name: Raw):
+    assert len(key_lines(bent("tacs", ("modality", "name"), name), ("modality", "name"))) == 1
+
+
+@pytest.mark.parametrize(("modality", "path"), NUMBERS, ids=number_ids)
+def test_numbers_outside_their_range_are_refused_by_the_next_float(modality: Modality, path: tuple[str, ...]):
+    doc = document(modality)
+    declared = {d.name: d for d in quantities_of(modality)}.get(path[-2])
+    budget = {b.name: b for b in budgets_of(modality)}.get(path[-2])  # type: ignore[call-overload]
+    if path[0] == "protocol_limits" and declared is not None:
+        low, high, integer = declared.low, declared.high, declared.integer
+        inside(doc, path[:-1]).update(
+            {"min": low, "max": high} if declared.sides == "both" else {path[-1]: high}
+        )
+    elif path[0] == "budgets" and budget is not None:
+        low, high, integer = 0.0, budget.high, budget.integer
+    else:
+        return
+    table = inside(doc, path[:-1])
+    for value, passes in (
+        (low, True),
+        (high, True),
+        (low - 1 if integer else math.nextafter(low, -math.inf), False),
+        (high + 1 if integer else math.nextafter(high, math.inf), False),
+    ):
+        before = copy.deepcopy(table)
+        table[path[-1]] = int(value) if integer else value
+        if passes and declared is not None and declared.sides == "both":
+            table.update({"min": table[path[-1]], "max": table[path[-1]]})
+        assert bool(key_lines(doc, path)) is not passes, value
+        table.clear()
+        table.update(before)
+
+
+RANGES = [
+    (("relay", "silence_ms"), 50, 150),
+    (("watch", "data_age_ms"), 20, 1000),
+    (("watch", "heartbeat_ms"), 20, 200),
+    (("watch", "host_ms"), 20, 200),
+    (("watch", "clean_fraction_min"), 0.5, 1.0),
+    (("watch", "rate_tolerance_pct"), 0.1, 20.0),
+    (("watch", "lapses_max"), 1, 3),
+    (("watch", "off_min_ms"), 100, 60_000),
+    (("file", "schema"), 1, 1),
+    (("file", "serial"), 1, 2**53),
+    (("contacts", "F3", "area_cm2"), 0.5, 100.0),
+    (("inputs", "motor_threshold_pct_mso"), 15.0, 100.0),
+]
+
+
+@pytest.mark.parametrize(("path", "low", "high"), RANGES, ids=[".".join(path) for path, _, _ in RANGES])
+def test_the_ranges_of_all_other_numbers_are_inclusive(path: tuple[str, ...], low: float, high: float):
+    modality: Modality = "rtms" if path[0] == "inputs" else "tacs"
+    whole = isinstance(low, int)
+    below = low - 1 if whole else math.nextafter(low, -math.inf)
+    above = high + 1 if whole else math.nextafter(high, math.inf)
+    assert problems(bent(modality, path, low)) == problems(bent(modality, path, high)) == ()
+    assert len(key_lines(bent(modality, path, below), path)) == 1
+    assert len(key_lines(bent(modality, path, above), path)) == 1

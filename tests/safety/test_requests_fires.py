@@ -1,0 +1,78 @@
+"""A prepared train waits for its fire request: its instant, its evidence, once, and not for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.link import Fire
+from safety.messages import Permit
+from tests.safety.bench_device import MS
+from tests.safety.strategies import hold
+from tests.safety.worlds import armed, prepared_only
+
+
+def test_a_prepared_train_is_fired_at_its_instant():
+    world, request = prepared_only()
+    onset_ns = world.mono_ns + 30 * MS
+    world.fire(request, onset_ns)
+    assert world.calls(Fire)[-1].onset_at_ns == onset_ns
+    assert world.last(Permit).lease_until_ns == onset_ns + 4_000 * MS
+    world.run_ms(60)
+    assert world.device.n_pulses == 1
+    world.fire(request)
+    assert world.codes(request) == {"ILK-309"}
+
+
+@pytest.mark.parametrize("other", (0, 2, -1, 10**30))
+def test_another_id_is_not_fired(other: int):
+    world, _ = prepared_only()
+    world.fire(other)
+    assert world.codes(other) == {"ILK-309"}
+    assert not world.calls(Fire)
+
+
+@pytest.mark.parametrize("ahead_ns", (-1, 1_000 * MS + 1, 10**18))
+def test_a_fire_at_another_time_is_refused(ahead_ns: int):
+    world, request = prepared_only()
+    world.fire(request, world.mono_ns + ahead_ns)
+    assert world.codes(request) == {"ILK-310"}
+    assert not world.calls(Fire)
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [{"clean_fraction": 0.5}, {"newest_ns": 0}, {"stream_uid": "x"}],
+    ids=lambda bent: next(iter(bent)),
+)
+def test_a_fire_on_bad_evidence_is_refused(bent: dict[str, object]):
+    world, request = prepared_only()
+    world.fire(request, 0, **bent)
+    assert world.codes(request) == {"ILK-306"}
+    assert not world.calls(Fire)
+
+
+def test_a_prepared_train_that_nobody_fires_is_forgotten():
+    world, request = prepared_only()
+    assert world.codes(world.ask()) == {"ILK-302"}
+    world.run_ms(2_020)
+    world.fire(request)
+    assert world.codes(request) == {"ILK-309"}
+    assert world.codes(world.ask()) == set()
+
+
+def test_a_request_with_an_onset_is_not_fired_by_another_message():
+    world = armed("rtms")
+    request = world.ask(onset_at_ns=world.mono_ns + 500 * MS)
+    world.run_ms(20)
+    world.fire(request)
+    assert world.codes(request) == {"ILK-309"}
+
+
+def test_a_deferred_hold_counts_whole_and_starts_from_zero():
+    """A hold may wait for its FireRequest only when nothing runs: it can borrow neither level nor time."""
+    world, request = prepared_only("tacs", train=hold(amplitude_ma_pp=0.4, ramp_up_ms=400))
+    assert world.state.dose.granted.on_time_s == pytest.approx(0.5)
+    world.fire(request)
+    world.run_ms(600)
+    assert world.device.on_time_ns / 1e9 <= world.state.dose.granted.on_time_s
+    assert world.device.rise_ma_per_s <= 1.001
