@@ -69,15 +69,18 @@ def _evidence(rules: Rules, watch: Watch, evidence: Evidence, now: Now) -> Watch
     before = watch.evidence
     clean = rules.limits.watch.clean_fraction_min <= evidence.clean_fraction <= 1.0
     fresh = before is None or evidence.crc != before.crc
-    restart = before is None or now.mono_ns - watch.anchor_ns >= RATE_SPAN_NS
+    # Samples lost in a silence that ends output anyway say nothing of the rate after it: it is counted anew.
+    hole_ns = rules.limits.watch.data_age_ms * 1_000_000
+    hole = before is not None and evidence.newest_ns - before.newest_ns > hole_ns
+    restart = before is None or hole or now.mono_ns - watch.anchor_ns >= RATE_SPAN_NS
     return msgspec.structs.replace(
         watch,
         evidence=evidence,
         evidence_ns=now.mono_ns,
         crc_ns=now.mono_ns if fresh else watch.crc_ns,
         clean_ns=now.mono_ns if clean else watch.clean_ns,
-        previous_samples=watch.anchor_samples if restart else watch.previous_samples,
-        previous_ns=watch.anchor_ns if restart else watch.previous_ns,
+        previous_samples=0 if hole else watch.anchor_samples if restart else watch.previous_samples,
+        previous_ns=0 if hole else watch.anchor_ns if restart else watch.previous_ns,
         anchor_samples=evidence.n_samples if restart else watch.anchor_samples,
         anchor_ns=now.mono_ns if restart else watch.anchor_ns,
     )

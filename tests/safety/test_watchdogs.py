@@ -7,8 +7,8 @@ import pytest
 from drivers.link import Status
 from drivers.stimulator import DeviceStatus
 from safety import trips
-from safety.events import Beat, Gone, RelaySaid, Tick
-from safety.messages import Heartbeat
+from safety.events import Beat, Gone, PauseAsked, RelaySaid, Tick
+from safety.messages import Heartbeat, Pause
 from safety.watchdogs import evidence_trouble, observe, overdue
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
@@ -110,6 +110,40 @@ def test_a_count_that_jumps_is_found_at_once():
     assert trouble(world, n_samples=count + slack) == "ILK-206"
     assert trouble(world, n_samples=count - slack) == "ILK-206"
     assert trouble(world, n_samples=count // 2) == "ILK-206"
+
+
+@pytest.mark.parametrize("hole_ms", (251, 1_000, 60_000))
+def test_after_a_silence_the_rate_is_counted_anew(hole_ms: int):
+    """What was lost while it paused neither hinders the next arming nor trips it."""
+    world = armed()
+    world.run_ms(9_000)
+    world.take(PauseAsked(pause=Pause(reason="no EEG")))
+    world.run_ms(400)
+    assert world.phase == "READY"
+    world.beating = False
+    world.run_ms(hole_ms)
+    world.stream_ns += hole_ms * MS
+    world.beating = True
+    world.run_ms(100)
+    world.present()
+    world.run_ms(9_000)
+    assert world.phase == "ARMED"
+    world.stream_ns += 1_000 * MS
+    world.run_ms(40)
+    assert tripped(world) == "ILK-206"  # it is watched again
+
+
+def test_a_gap_that_output_outlives_counts_against_the_rate():
+    """Just within the age of data: what is lost there is held against the stream."""
+    world = armed()
+    world.run_ms(9_000)
+    for _ in range(4):
+        world.data_age_ns, kept_ns = 200 * MS, world.data_age_ns
+        world.stream_ns += 200 * MS
+        world.run_ms(40)
+        world.data_age_ns = kept_ns
+        world.run_ms(200)
+    assert tripped(world) == "ILK-206"
 
 
 def test_frozen_data_with_fresh_stamps_is_found_after_a_second():
