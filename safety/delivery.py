@@ -114,12 +114,15 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
         return msgspec.structs.replace(state, firing=firing)
     if state.running is None or state.running.token != delivery.token:
         return state
-    not_before_ns = state.not_before_ns
+    not_before_ns, train_end_ns = state.not_before_ns, state.train_end_ns
+    if delivery.ended and isinstance(running.train.waveform, PulseTrain):
+        train_end_ns = max(train_end_ns, delivery.end_ns)
     if delivery.ended:
         not_before_ns = max(not_before_ns, delivery.end_ns + interval_after_ns(running.train, rules.limits))
     return msgspec.structs.replace(
         state, running=None if delivery.ended else noted, before=noted if delivery.ended else state.before,
         not_before_ns=not_before_ns,
+        train_end_ns=train_end_ns,
         watch=forget_status(state.watch) if delivery.ended else state.watch,
     )  # fmt: skip
 

@@ -9,11 +9,12 @@ import msgspec
 
 from drivers.stimulation import Value
 from safety.events import Event, Now
-from safety.messages import Permit, Refusal, Trip
+from safety.messages import Permit, Refusal
 from safety.safing import Step
 from safety.state import (
     Effect,
     EndProcess,
+    Latch,
     OpenRelay,
     PetRelay,
     Rules,
@@ -95,8 +96,8 @@ def written(effect: Effect) -> str:
             return f"refusal {refusal.id} " + _json.encode(refusal.reasons).decode()
         case ToController(message=Permit() as permit):
             return f"permit {permit.id} until {permit.lease_until_ns}"
-        case ToController(message=Trip() as trip):
-            return f"trip {trip.code} {trip.text}"
+        case Latch(code=code, text=text):
+            return f"trip {code} {text}"
         case ToController(message=message):
             return f"controller {type(message).__name__}"
         case ToPerson(peer=peer, result=result):

@@ -8,7 +8,7 @@ from drivers.link import CallFailed, Fire, Fired, Prepared
 from drivers.stimulation import Hold, Train, amplitude, duration_ns, quantities
 from safety import trips
 from safety.events import FireAsked, Now
-from safety.judging import ONSET_AHEAD_NS, allowed_now, judge_start, least_output, reason, refuse
+from safety.judging import ONSET_AHEAD_NS, allowed_now, judge_start, lease_fits, least_output, reason, refuse
 from safety.messages import Permit, Reason
 from safety.modalities import check_slew, interval_after_ns, ramp_down_ns
 from safety.safing import Step, tell, trip
@@ -82,7 +82,9 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
         or asked.request.onset_at_ns != -1
     ):
         reasons.append(reason("ILK-309"))
-    if request.onset_at_ns and not 0 < request.onset_at_ns - now.mono_ns <= ONSET_AHEAD_NS:
+    ahead_ns = request.onset_at_ns - now.mono_ns
+    fits = request.onset_at_ns == 0 or 0 < ahead_ns <= ONSET_AHEAD_NS
+    if not fits or (asked is not None and not lease_fits(asked.request.train, request.onset_at_ns, now)):
         reasons.append(reason("ILK-310"))
     trouble = evidence_trouble(rules, state, request.evidence, now)
     if trouble is not None:
@@ -136,7 +138,12 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
     if running.ended:
         rest_ns = firing.ended_ns + interval_after_ns(train, rules.limits)
         over = msgspec.structs.replace(
-            state, firing=None, running=None, before=running, not_before_ns=max(state.not_before_ns, rest_ns)
+            state,
+            firing=None,
+            running=None,
+            before=running,
+            not_before_ns=max(state.not_before_ns, rest_ns),
+            train_end_ns=max(state.train_end_ns, firing.ended_ns),
         )
         return Step(over)
     started = msgspec.structs.replace(state, firing=None, running=running, before=old or state.before)

@@ -324,7 +324,7 @@ def _ending(state: State, now: Now) -> Step:
     """Output is zero: the process ends when the ledger is durable, or when that takes too long."""
     if state.done_ns == 0:
         return Step(msgspec.structs.replace(state, done_ns=now.mono_ns))
-    durable = state.watch.durable >= state.entries
+    durable = state.watch.durable >= state.entries or state.trip == trips.LEDGER_FAILED.code
     if durable or now.mono_ns - state.done_ns > END_NS:
         return Step(state, (EndProcess(status=4 if state.trip else 0),))
-    return Step(state)
+    return _upkeep(state, now)

@@ -8,13 +8,14 @@ from drivers.stimulation import Hold, PulseTrain, Train, amplitude
 from safety import dose as doses
 from safety.events import Now
 from safety.messages import Allowed, Reason, Refusal, Request
-from safety.modalities import Facts, amplitude_ceiling, check, check_slew, is_down
+from safety.modalities import Facts, amplitude_ceiling, check, check_slew, interval_after_ns, is_down
 from safety.safing import tell
 from safety.state import Effect, Rules, Running, State
 from safety.trips import REFUSALS
 from safety.watchdogs import evidence_trouble
 
 ONSET_AHEAD_NS = 1_000_000_000
+LEASE_NS = 500_000_000  # the longest lease of a hold (design section 4)
 TAKEOVER_NS = 50_000_000  # own choice: a hold whose lease ends sooner may be over before the next one starts
 
 
@@ -31,7 +32,7 @@ def present(state: State, now: Now) -> Running | None:
 
 def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False) -> Allowed:
     """What would be permitted, told beforehand so that a policy can stay inside."""
-    limits, running = rules.limits, present(state, now)
+    limits, running = rules.limits, present(state, now) or _handing_over(state, now)
     level = 0.0 if running is None else amplitude(running.train)
     ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
     return Allowed(
@@ -47,6 +48,14 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         if state.rows
         else 0.0,
     )
+
+
+def _handing_over(state: State, now: Now) -> Running | None:
+    """The hold whose last slice was told before the answer to the fire that takes over from it: it is not over."""
+    before = state.before
+    if state.firing is None or before is None or not isinstance(before.train.waveform, Hold):
+        return None
+    return before if now.mono_ns <= before.until_ns else None
 
 
 def judge(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reason, ...]:
@@ -71,7 +80,16 @@ def _onset_fits(state: State, request: Request, now: Now) -> bool:
     if state.running is not None and isinstance(request.train.waveform, Hold):
         return request.onset_at_ns == 0
     ahead_ns = request.onset_at_ns - now.mono_ns
-    return -1 <= request.onset_at_ns <= 0 or 0 <= ahead_ns <= ONSET_AHEAD_NS
+    if -1 <= request.onset_at_ns <= 0:
+        return True
+    return 0 <= ahead_ns <= ONSET_AHEAD_NS and lease_fits(request.train, request.onset_at_ns, now)
+
+
+def lease_fits(train: Train, onset_at_ns: int, now: Now) -> bool:
+    """A hold's lease runs from the decision: what starts later must be the shorter for it."""
+    if not isinstance(train.waveform, Hold):
+        return True
+    return max(0, onset_at_ns - now.mono_ns) + train.waveform.duration_ms * 1_000_000 <= LEASE_NS
 
 
 def steps_down(state: State, request: Request, now: Now) -> bool:
@@ -116,8 +134,27 @@ def judge_start(rules: Rules, state: State, train: Train, start_ns: int) -> list
         reasons.append(reason("ILK-303"))  # over is what the device has told the end of
     elif start_ns < state.not_before_ns or (running is not None and start_ns > running.until_ns):
         reasons.append(reason("ILK-305" if isinstance(train.waveform, Hold) else "ILK-304"))
+    elif state.train_end_ns and start_ns < state.train_end_ns + interval_after_ns(train, rules.limits):
+        reasons.append(
+            reason("ILK-304")
+        )  # the train before has set `not_before_ns`; this one asks its own interval
     level = least_output(carried(state, start_ns), start_ns)
     return reasons + list(check_slew(train, level, rules.limits))
+
+
+def judge_again(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reason, ...]:
+    """What has turned against a request while it waited for the disk: evidence and facts of now, not of then."""
+    if state.capabilities is None:
+        return (reason("ILK-301"),)
+    reasons = list(check(request.train, rules.limits, state.capabilities, facts_now(rules, state)))
+    if not steps_down(state, request, now):
+        for evidence in (request.evidence, state.watch.evidence):
+            trouble = evidence_trouble(rules, state, evidence, now)
+            if trouble is not None:
+                reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
+                break
+        reasons += judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns))
+    return tuple(reasons)
 
 
 def reason(code: str) -> Reason:

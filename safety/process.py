@@ -22,20 +22,14 @@ from safety.device import DeviceHost, HostLost
 from safety.entries import Close, Fold, entry_of
 from safety.events import (
     ActPresented,
-    Asked,
     BadFrame,
-    Beat,
     Durable,
-    EndAsked,
     Event,
-    FireAsked,
     Gone,
     HostGone,
     HostSaid,
-    Joined,
     LedgerTrouble,
     Now,
-    PauseAsked,
     RelayGone,
     RelaySaid,
     StopPressed,
@@ -46,13 +40,7 @@ from safety.ledger import Ledger, LedgerFull
 from safety.messages import (
     Act,
     AskStatus,
-    End,
-    FireRequest,
-    Heartbeat,
-    Hello,
-    Pause,
     Permit,
-    Request,
     StatusReport,
 )
 from safety.peers import CONTROLLER_BYTES, PERSON_BYTES, Door, Peer, PeerGone
@@ -61,6 +49,7 @@ from safety.safing import Step
 from safety.state import (
     Effect,
     EndProcess,
+    Latch,
     OpenRelay,
     PetRelay,
     Rules,
@@ -69,7 +58,7 @@ from safety.state import (
     ToDevice,
     ToPerson,
 )
-from safety.wire import act_of, message_of
+from safety.wire import act_of, event_of
 
 _Watched = Door | Peer | DeviceHost | Relay | socket.socket | int
 TICK_NS = 10_000_000
@@ -231,7 +220,7 @@ class Process:
             self._controller_lost("a frame of impossible length")
             return
         for body in bodies:
-            event = _controller_event(body, self._state.hello is not None)
+            event = event_of(body, self._state.hello is not None)
             self._take(event)
             self._unreadable += isinstance(event, BadFrame)
             if self._unreadable >= BAD_FRAMES_MAX:
@@ -423,6 +412,8 @@ class Process:
                 case OpenRelay():
                     if self._relay is not None and not self._relay.open():
                         self._relay_lost("it could not be told to open")
+                case Latch():
+                    pass  # it is for the ledger
                 case EndProcess(status=status):
                     self._status = status
 
@@ -475,25 +466,3 @@ class Process:
             if peer is not None:
                 peer.close()
         return status
-
-
-def _controller_event(body: bytes, known: bool) -> Event:
-    """A frame of the controller as an event; what cannot be read, or comes before the hello, is a bad frame."""
-    message = message_of(body)
-    match message:
-        case Hello():
-            return Joined(hello=message)
-        case str():
-            return BadFrame(source="controller", text=message)
-        case _ if not known:
-            return BadFrame(source="controller", text=f"{type(message).__name__} before hello")
-        case Heartbeat():
-            return Beat(heartbeat=message)
-        case Request():
-            return Asked(request=message)
-        case FireRequest():
-            return FireAsked(request=message)
-        case Pause():
-            return PauseAsked(pause=message)
-        case End():
-            return EndAsked(end=message)

@@ -10,7 +10,7 @@ from safety import dose as doses
 from safety import trips
 from safety.events import Asked, Now
 from safety.firing import ONSET_SLACK_NS
-from safety.judging import ONSET_AHEAD_NS, allowed_now, judge, reason, refuse, steps_down
+from safety.judging import ONSET_AHEAD_NS, allowed_now, judge, judge_again, reason, refuse, steps_down
 from safety.limit_values import Budget
 from safety.messages import Pending, Permit, Reason, Request
 from safety.safing import Step, tell, trip
@@ -106,6 +106,10 @@ def durable(rules: Rules, state: State, now: Now) -> Step:
     if asked is None or asked.stage != "durable" or state.watch.durable < asked.after:
         return Step(state)
     ready = msgspec.structs.replace(state, dose=doses.settle(state.dose, state.watch.durable))
+    reasons = judge_again(rules, ready, asked.request, now)
+    if reasons:
+        dropped = msgspec.structs.replace(ready, asked=None)
+        return Step(dropped, refuse(rules, dropped, asked.request.id, reasons, now))
     return _prepare(rules, ready, asked, now)
 
 

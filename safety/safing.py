@@ -11,7 +11,7 @@ from safety import trips
 from safety.events import Now
 from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
 from safety.modalities import ramp_down_ns
-from safety.state import Effect, OpenRelay, Rules, State, Stopping, ToController, ToDevice, ToPerson
+from safety.state import Effect, Latch, OpenRelay, Rules, State, Stopping, ToController, ToDevice, ToPerson
 from safety.trips import How, TripKind
 from safety.watchdogs import forget_status
 
@@ -76,7 +76,8 @@ def trip(rules: Rules, state: State, kind: TripKind, detail: str, now: Now) -> S
     said = Trip(code=kind.code, text=text, remedy=kind.remedy)
     changed = to_phase(stopped.state, "TRIPPED", kind.code, text)
     tripped = msgspec.structs.replace(changed.state, trip=kind.code, trip_text=text)
-    return Step(tripped, stopped.effects + tell(state, said) + changed.effects)
+    latch = Latch(code=kind.code, text=text)
+    return Step(tripped, (*stopped.effects, latch, *tell(state, said), *changed.effects))
 
 
 def press_stop(rules: Rules, state: State, source: str, ends: bool, now: Now) -> Step:

@@ -143,6 +143,7 @@ class State(Value, frozen=True):
     running: Running | None = None
     before: Running | None = None
     not_before_ns: int = 0
+    train_end_ns: int = 0
     last_lapse_ns: int = 0
     lapses: tuple[int, ...] = ()
     dose: Dose = Dose()
@@ -180,10 +181,17 @@ class OpenRelay(Value, frozen=True, tag="open_relay"):
     pass
 
 
+class Latch(Value, frozen=True, tag="latch"):
+    """It has tripped: nothing to send, but to be found in the ledger whoever was there to be told."""
+
+    code: str
+    text: str
+
+
 class EndProcess(Value, frozen=True, tag="end_process"):
     """Everything is safe and said: the process may end."""
 
     status: int
 
 
-Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | EndProcess
+Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | Latch | EndProcess

@@ -23,7 +23,7 @@ FLOOR_S = 8.0
 CHANGES = {
     "hop_ms = 100": "hop_ms = 40",
     "hi = 0.29": "hi = 0.0001",
-    "lo = 0.25": "lo = 0.00001\nresponse_margin = 10.0",
+    "lo = 0.25": "lo = 0.00001",
     "lease_ms = 500": "lease_ms = 200",
     "rate_per_s = 0.1": "rate_per_s = 0.5",
 }
