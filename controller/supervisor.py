@@ -22,12 +22,16 @@ from pathlib import Path
 from safety.messages import ActResult, StatusReport
 from safety.rig import ACTS, STOP
 from safety.stop import press
+from safety.trips import PERMISSIVES
 
 START_S = 10.0
 POLL_S = 0.05
 END_S = 5.0
 HUNG_S = 6.0  # own choice: at zero, a controller needs a part of it to close its files
 ASK_S = 0.5
+JOIN_S = 150.0  # own choice: longer than a stream may be looked for
+# Missing permissives that no waiting mends; the first of them only once it says what became of the device.
+FINAL = ("ILK-402", "ILK-404", "ILK-409")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 DONE, USAGE, REFUSED, TRIPPED, INTERNAL, INTERRUPTED = 0, 2, 3, 4, 70, 130
@@ -106,7 +110,9 @@ class Attendant:
     def __init__(self, plan: Plan, path: Path) -> None:
         self.armed = False
         self.phase = ""
-        self.missing = "the interlock does not answer"
+        self.missing: tuple[str, ...] = ("the interlock does not answer",)
+        self._until_s = time.monotonic() + JOIN_S
+        self._joined = self._final = False
         self._plan = plan
         self._path = path
         self._over = threading.Event()
@@ -116,6 +122,10 @@ class Attendant:
         """Arm no more."""
         self._over.set()
 
+    def hopeless(self) -> bool:
+        """Whether there is no sense in waiting for READY any longer."""
+        return not self.armed and (self._final or time.monotonic() > self._until_s)
+
     def _attend(self) -> None:
         while not self._over.wait(ASK_S if self.armed else POLL_S):
             status = self._plan.ask(self._path)
@@ -123,11 +133,24 @@ class Attendant:
                 continue
             self.phase = status.phase
             if not self.armed:
-                self.missing = "; ".join(status.missing) or self.missing
+                self._note(status)
             if not self.armed and status.phase == "READY" and not self._over.is_set():
                 result = self._plan.arm(self._path)
                 self.armed = result.ok
-                self.missing = "" if result.ok else f"{result.code} {result.text}"
+                self.missing = () if result.ok else (f"{result.code} {result.text}",)
+
+    def _note(self, status: StatusReport) -> None:
+        """What is missing, each with its remedy; what is final, alone."""
+        final = tuple(item for item in status.missing if item.startswith(FINAL) and ": " in item)
+        self._final = bool(final)
+        if status.missing:
+            self.missing = tuple(
+                f"{item}; {PERMISSIVES[item[:7]][1]}" if item[:7] in PERMISSIVES else item
+                for item in final or status.missing
+            )
+        if status.controller and not self._joined:
+            self._joined = True
+            self._until_s = time.monotonic() + START_S
 
 
 def _start(plan: Plan, children: Children) -> Path:
@@ -191,16 +214,17 @@ def _ready_line(interlock: subprocess.Popen[bytes], errors: Path) -> dict[str, l
 def _watch(plan: Plan, children: Children, directory: Path) -> int:
     """Arm when ready, pass on STOP, until the controller has ended; the exit status."""
     attendant = Attendant(plan, directory / ACTS)
-    pressed, begun_s = 0, time.monotonic()
-    over_s: float | None = None
+    pressed, over_s = 0, 0.0
     try:
         while children.controller is not None and children.controller.poll() is None:
             now_s = time.monotonic()
             while pressed < children.interrupts:
                 pressed += 1
                 _stop(plan, directory / STOP, again=pressed > 1)
-            if not (attendant.armed or pressed) and now_s - begun_s > START_S * 3:
-                plan.say(f"not armed: {attendant.missing}")
+                if not attendant.armed:
+                    children.controller.terminate()  # it may still look for its stream
+            if not pressed and attendant.hopeless():
+                plan.say("\n".join(f"not armed: {item}" for item in attendant.missing))
                 _end_controller(children)
                 return REFUSED
             if attendant.phase == "TRIPPED" or (children.interlock and children.interlock.poll() is not None):
@@ -212,7 +236,7 @@ def _watch(plan: Plan, children: Children, directory: Path) -> int:
     finally:
         attendant.stand_back()
     if not (attendant.armed or pressed) and children.controller and children.controller.returncode == DONE:
-        plan.say(f"never armed: {attendant.missing}")
+        plan.say("\n".join(f"never armed: {item}" for item in attendant.missing))
         _end_interlock(children)
         return REFUSED
     return _status(plan, children, interrupted=pressed > 0)
@@ -233,7 +257,7 @@ def _status(plan: Plan, children: Children, *, interrupted: bool) -> int:
     ended = children.controller.returncode if children.controller is not None else INTERNAL
     interlock = _end_interlock(children)
     for name, status in (("controller", ended), ("interlock", interlock)):
-        if status < 0:
+        if status < 0 and not interrupted:
             plan.say(f"the {name} was killed ({signal.Signals(-status).name}); see {plan.run_dir}")
     if interlock < 0 or ended < 0:
         return INTERRUPTED if interrupted and interlock >= 0 else INTERNAL
