@@ -225,7 +225,9 @@ def _unless_armed(rules: Rules, state: State, kind: trips.TripKind, why: str, no
 
 
 def _host_gone(rules: Rules, state: State, why: str, now: Now) -> Step:
-    gone = msgspec.structs.replace(state, host="gone", host_text=why)
+    # A device that failed has said why; that its host then ended says less.
+    text = state.host_text if state.host == "failed" else why
+    gone = msgspec.structs.replace(state, host="gone", host_text=text)
     down = _unless_armed(rules, gone, trips.HOST_GONE, why, now)
     # Nobody is left to confirm a stop: the relay is the way to zero, and it is opened whatever the phase.
     return Step(msgspec.structs.replace(down.state, stopping=None), (*down.effects, OpenRelay()))
