@@ -42,7 +42,9 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
             return Step(state, refuse(rules, state, request.id, _over(reserved), now))
     older = _superseded(rules, state, now)
     asked = AskedFor(request=request, stage="durable", since_ns=now.mono_ns, after=after, call=0, token=0)
-    taken = msgspec.structs.replace(state, dose=granted, last_id=request.id, asked=asked)
+    taken = msgspec.structs.replace(
+        state, dose=granted, last_id=request.id, asked=asked, passed=request.train
+    )
     if enough:
         return _prepare(rules, taken, asked, now, older)
     return Step(taken, older + tell(taken, Pending(id=request.id)))

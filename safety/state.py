@@ -138,6 +138,7 @@ class State(Value, frozen=True):
     armed_until_wall_ns: int = 0
     nonces: int = 0
     last_id: int = 0
+    passed: Train | None = None
     asked: AskedFor | None = None
     firing: Firing | None = None
     running: Running | None = None
