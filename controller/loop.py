@@ -68,11 +68,12 @@ class Loop:
             self._back()
             parts.taps.offer(block)
             epoch = parts.window.push(block)
+            if isinstance(epoch, Epoch):
+                await self._turn(epoch, block)
+                continue
             parts.pulse.beat(block)
             if isinstance(epoch, BlockRefused):
                 self._note("block_refused", epoch.code, epoch.text)
-            elif epoch is not None:
-                await self._turn(epoch, block)
         return "stopped"
 
     async def _turn(self, epoch: Epoch, block: Block) -> None:
@@ -85,7 +86,7 @@ class Loop:
         train = parts.policy.decide(readings, allowed, computed_ns) if armed and allowed is not None else None
         asked_ns = time.monotonic_ns()
         request = self._request(train, block) if train is not None else None
-        verdict, lost = await self._ask(request)
+        verdict, lost = await self._ask(request, block)
         self._index += 1
         cycle = Cycle(
             index=self._index,
@@ -100,12 +101,25 @@ class Loop:
         if lost is not None:
             raise lost
 
-    async def _ask(self, request: Request | None) -> tuple[Verdict | None, InterlockLost | None]:
-        """The verdict; or what stood in its way, which is raised once the request is on record."""
-        if request is None:
-            return None, None
+    async def _ask(
+        self, request: Request | None, block: Block
+    ) -> tuple[Verdict | None, InterlockLost | None]:
+        """The verdict; or what stood in its way, which is raised once the request is on record.
+
+        The heartbeat goes out behind the request and before its verdict: it delays nothing, and waits for nothing.
+        """
+        parts = self._parts
         try:
-            return await self._parts.interlock.submit(request), None
+            if request is None:
+                parts.pulse.beat(block)
+                return None, None
+            answer = parts.interlock.ask(request.id, request)
+            try:
+                parts.pulse.beat(block)
+            except InterlockLost:
+                answer.close()
+                raise
+            return await answer, None
         except InterlockLost as error:
             return None, error
 

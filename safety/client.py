@@ -7,7 +7,7 @@ a verdict that does not come within its deadline raises, and the interlock will 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -80,11 +80,11 @@ class InterlockClient(asyncio.Protocol):
 
     async def submit(self, request: Request) -> Verdict:
         """Ask, and return the verdict. Pending: the Permit or Refusal is heard later. Raises InterlockLost."""
-        return await self._ask(request.id, request)
+        return await self.ask(request.id, request)
 
     async def fire(self, request: FireRequest) -> Verdict:
         """Fire what an earlier request prepared."""
-        return await self._ask(request.id, request)
+        return await self.ask(request.id, request)
 
     def pause(self, reason: str) -> None:
         """Ramp down and disarm; a person must arm again."""
@@ -113,10 +113,18 @@ class InterlockClient(asyncio.Protocol):
         """Why the connection ended; empty while it stands."""
         return self._lost
 
-    async def _ask(self, key: int, message: Request | FireRequest) -> Verdict:
+    def ask(self, key: int, message: Request | FireRequest) -> Coroutine[None, None, Verdict]:
+        """Send at once, and hand back what must be awaited for the verdict. Raises InterlockLost."""
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting[key] = answer
-        self._send(message)
+        try:
+            self._send(message)
+        except InterlockLost:
+            del self._waiting[key]
+            raise
+        return self._verdict(key, answer)
+
+    async def _verdict(self, key: int, answer: asyncio.Future[Verdict]) -> Verdict:
         try:
             async with asyncio.timeout(VERDICT_S):
                 return await answer
