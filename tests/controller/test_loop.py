@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import cast
 
 import numpy as np
@@ -84,8 +84,13 @@ class Interlock:
     def __init__(self, answers: list[Verdict | InterlockLost], before: list[Permit | Refusal]) -> None:
         self._answers, self._before = answers, before
         self.loop: Loop | None = None
+        self.order: list[str] = []
 
-    async def submit(self, request: Request) -> Verdict:
+    def ask(self, key: int, request: Request) -> Coroutine[None, None, Verdict]:
+        self.order.append("request")
+        return self._answer()
+
+    async def _answer(self) -> Verdict:
         while self._before:
             assert self.loop is not None
             self.loop.settle(self._before.pop(0))
@@ -95,7 +100,7 @@ class Interlock:
         return answer
 
     def beat(self, heartbeat: Heartbeat) -> None:
-        return
+        self.order.append("beat")
 
 
 class Kept:
