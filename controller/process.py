@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ PAUSE_MAX_S = 120.0  # own choice: a cap that is off for two minutes is a new se
 # The reader thread must get the interpreter's lock while the loop computes: well below a sample at 500 Hz.
 SWITCH_S = 0.0005
 
-DONE, USAGE, REFUSED, TRIPPED = 0, 2, 3, 4
+DONE, USAGE, REFUSED, TRIPPED, INTERNAL = 0, 2, 3, 4, 70
 
 
 class Running:
@@ -50,6 +51,7 @@ class Running:
         self._begun_ns = time.monotonic_ns()
         self._silent_since_ns = 0
         self._waiting: list[Heard] = []
+        self._told: set[str] = set()
         self.tripped: Trip | None = None
         self.asked_to_end = False
 
@@ -80,6 +82,7 @@ class Running:
     def over(self) -> Ended | None:
         """Why the loop must end now, if it must."""
         now_ns = time.monotonic_ns()
+        self._tell_failures()
         if self.tripped is not None:
             return "tripped"
         if self.asked_to_end:
@@ -87,6 +90,14 @@ class Running:
         if self._silent_since_ns and now_ns - self._silent_since_ns > PAUSE_MAX_S * 1e9:
             return "paused too long"
         return "duration" if now_ns - self._begun_ns > self._session.general.duration_s * 1e9 else None
+
+    def _tell_failures(self) -> None:
+        """A consumer that failed, as the recorder does on a full disk, is told while the session runs."""
+        failures = () if self._taps is None else self._taps.failures()
+        for failure in failures:
+            if failure not in self._told:
+                self._told.add(failure)
+                self.note("failed", "", f"{failure}; the session goes on without it")
 
     def silent(self, silence: Silence) -> None:
         """No EEG. As configured: pause at once, or leave it to the interlock's own limit to trip."""
@@ -130,11 +141,26 @@ def main(argv: list[str] | None = None) -> int:
         return _say(str(errors), USAGE)
     except (SourceError, InterlockLost, RecordError) as error:
         return _say(str(error), getattr(error, "exit_status", REFUSED))
+    except Exception as error:  # noqa: BLE001 - the interlock has seen us go; the story belongs into a file
+        return _fail(error, arguments.run_dir)
 
 
 def _say(text: str, status: int) -> int:
     sys.stderr.write("".join(f"nociloop: {line}\n" for line in text.splitlines()))
     return status
+
+
+def _fail(error: Exception, run_dir: Path) -> int:
+    """A defect: its story into the run folder, one line for the person."""
+    path = run_dir / "controller.err"
+    try:
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as other:
+        return _say(f"internal failure: {error!r}, and {path}: {other.strerror}", INTERNAL)
+    text = " ".join(str(error).split())
+    return _say(
+        f"internal failure of the controller: {type(error).__name__}: {text}; please report {path}", INTERNAL
+    )
 
 
 async def _session(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from pathlib import Path
 from safety.messages import ActResult, StatusReport
 from safety.rig import ACTS, STOP
 from safety.stop import press
-from safety.trips import PERMISSIVES
+from safety.trips import BY_CODE, PERMISSIVES
 
 START_S = 10.0
 POLL_S = 0.05
@@ -140,7 +140,12 @@ class Attendant:
                 self.missing = () if result.ok else (f"{result.code} {result.text}",)
 
     def _note(self, status: StatusReport) -> None:
-        """What is missing, each with its remedy; what is final, alone."""
+        """What is missing, each with its remedy; what is final, alone. A trip before arming is final, too."""
+        if status.phase == "TRIPPED":
+            self._final = True
+            remedy = BY_CODE[status.code].remedy if status.code in BY_CODE else ""
+            self.missing = ("; ".join(part for part in (f"{status.code} {status.text}", remedy) if part),)
+            return
         final = tuple(item for item in status.missing if item.startswith(FINAL) and ": " in item)
         self._final = bool(final)
         if status.missing:
@@ -259,8 +264,12 @@ def _status(plan: Plan, children: Children, *, interrupted: bool) -> int:
     for name, status in (("controller", ended), ("interlock", interlock)):
         if status < 0 and not interrupted:
             plan.say(f"the {name} was killed ({signal.Signals(-status).name}); see {plan.run_dir}")
-    if interlock < 0 or ended < 0:
-        return INTERRUPTED if interrupted and interlock >= 0 else INTERNAL
+    if interlock > 0 and interlock != TRIPPED:
+        plan.say(f"internal failure of the interlock; please report {plan.run_dir / 'interlock.err'}")
+    if interlock not in (DONE, TRIPPED):
+        return INTERNAL
+    if ended < 0:
+        return INTERRUPTED if interrupted else INTERNAL
     if interrupted:
         return INTERRUPTED
     return ended if ended != DONE else (TRIPPED if interlock == TRIPPED else DONE)
