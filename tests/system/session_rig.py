@@ -238,20 +238,20 @@ class Rig:
     def passphrase(self) -> Path:
         return self.folder / "passphrase"
 
-    def run(self, *more: str, out: Path | None = None) -> Session:
+    def run(self, *more: str, program: tuple[str, ...] = (COMMAND,)) -> Session:
         """`nociloop run` on this rig's files, in a process group of its own."""
         return self.start(
             "run", str(self.folder / "session.toml"), "--limits", str(self.folder / "limits.toml"),
-            "--out", str(out or self.runs), "--passphrase-file", str(self.passphrase), *more,
+            "--out", str(self.runs), "--passphrase-file", str(self.passphrase), *more, program=program,
         )  # fmt: skip
 
-    def start(self, *arguments: str, python: bool = False) -> Session:
-        """The command with these arguments, or Python with them, in the background."""
+    def start(self, *arguments: str, program: tuple[str, ...] = (COMMAND,)) -> Session:
+        """The command with these arguments, in the background."""
         self._started += 1
         said = self.folder / f"said-{self._started}.txt"
         with said.open("wb") as file:
             popen = subprocess.Popen(
-                [sys.executable if python else COMMAND, *arguments],
+                [*program, *arguments],
                 env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -91,7 +92,7 @@ class Demo:
 def demonstrated(folder: Path, modality: str, changes: Mapping[str, str]) -> Demo:
     with rig(folder, modality) as made:
         code = ["-c", DEMO, modality, str(DURATION_S), str(made.runs), json.dumps(changes)]
-        session = made.start(*code, python=True)
+        session = made.start(*code, program=(sys.executable,))
         session.until(lambda: any(made.runs.glob("*/readings.csv")), "a run folder", 20.0)
         text = (session.run_dir / "session.toml").read_text(encoding="utf-8")
         found = re.search(r'name = "(nociloop-demo-\d+)"', text)

@@ -76,6 +76,37 @@ def kill_interlock(rig: Rig, _: Session) -> None:
     os.kill(rig.pid_of("safety.start"), signal.SIGKILL)
 
 
+def nothing(_: Rig, session: Session) -> None:
+    """It breaks by itself."""
+
+
+BROKEN = """\
+from controller.biomarkers.relative_theta import RelativeTheta
+
+class Broken(RelativeTheta):
+    def measure(self, epoch):
+        reading = super().measure(epoch)
+        self.turns = getattr(self, "turns", 0) + 1
+        return reading if self.turns < 15 else reading / 0
+"""
+
+
+def plug_in(made: Rig) -> None:
+    """A biomarker of somebody else's, installed beside ours, that raises after a while."""
+    folder = made.folder / "site"
+    (folder / "broken-1.0.dist-info").mkdir(parents=True)
+    (folder / "broken.py").write_text(BROKEN)
+    (folder / "broken-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n"
+    )
+    (folder / "broken-1.0.dist-info" / "entry_points.txt").write_text(
+        "[nociloop.biomarkers]\nbroken = broken:Broken\n"
+    )
+    made.env = made.env | {
+        "PYTHONPATH": os.pathsep.join((str(folder), made.env.get("PYTHONPATH", ""))).rstrip(":")
+    }
+
+
 BLOWS: dict[str, Blow] = {
     "freeze_controller": freeze_controller,
     "interrupt": interrupt,
@@ -83,6 +114,7 @@ BLOWS: dict[str, Blow] = {
     "kill_supervisor": kill_supervisor,
     "kill_controller": kill_controller,
     "kill_interlock": kill_interlock,
+    "broken_plug_in": nothing,
 }
 
 
@@ -90,7 +122,9 @@ def struck(folder: Path, blow: Blow) -> Done:
     """One session, hit while it stimulates."""
     with rig(folder) as made:
         made.world()
-        made.files(SLOW_DOWN)
+        if blow is nothing:
+            plug_in(made)
+        made.files(SLOW_DOWN | ({'kind = "relative_theta"': 'kind = "broken"'} if blow is nothing else {}))
         session = made.run()
         session.until(lambda: made.output() >= ENOUGH_MA, "output")
         level_ma = made.output()
@@ -192,6 +226,20 @@ def test_a_killed_interlock_leaves_no_output_behind(done: dict[str, Future[Done]
     assert this.zero_after_s() < ZERO_S
     ledger_is_sound(this.session.run_dir, closed=False)
     assert "interlock" in this.session.said and "Traceback" not in this.session.said
+    assert this.session.summary()["exit_status"] == 70
+
+
+def test_a_plug_in_that_raises_ends_the_session_in_a_line(done: dict[str, Future[Done]]) -> None:
+    this = done["broken_plug_in"].result()
+    assert this.status == 70, this.session.said
+    assert not this.left
+    assert this.zero_after_s() < 2.0  # the session breaks some turns after it was looked at
+    said = [line for line in this.session.said.splitlines() if line.startswith("nociloop: ")]
+    (line,) = said
+    story = this.session.run_dir / "controller.err"
+    assert "internal failure of the controller: TypeError" in line and str(story) in line
+    assert "Traceback" not in this.session.said and "in measure" in story.read_text()
+    ledger_is_sound(this.session.run_dir)
     assert this.session.summary()["exit_status"] == 70
 
 
