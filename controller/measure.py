@@ -157,6 +157,8 @@ def _writing(out: Path) -> Iterator[TextIO]:
         try:
             yield sys.stdout
             sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # whoever read has seen enough, as `| head`: no mistake
         except OSError as error:
             raise MeasureError(f"standard output: {error.strerror or error}") from error
         return

@@ -121,48 +121,38 @@ def check(
 
 
 def _show_check(files: Files, rows: tuple[Row, ...], against: tuple[str, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    """Two lines a limit, the source in the second, so that neither is torn on a narrow terminal."""
+    from shutil import get_terminal_size
+    from textwrap import fill
 
-    limits = files.limits
-    console = Console()
-    table = Table(title=f"Effective limits: {limits.title} (serial {limits.serial}, {limits.modality})")
-    for name in ("quantity", "low", "high", "unit", "set by", "status", "source"):
-        table.add_column(name, justify="right" if name in ("low", "high") else "left", overflow="fold")
+    limits, session = files.limits, files.session
+    width = min(max(get_terminal_size().columns, 60), 120)
+
+    def say(text: str, indent: int = 9) -> None:
+        sys.stdout.write(fill(text, width, subsequent_indent=" " * indent, break_on_hyphens=False) + "\n")
+
+    def limit(quantity: str, low: float, high: float, unit: str, status: str, why: str) -> None:
+        say(f"  {quantity:<17}{low:>9.6g} to {high:<9.6g}{unit:<18}{status}")
+        sys.stdout.write(fill(why, width, initial_indent=" " * 6, subsequent_indent=" " * 6) + "\n")
+
+    say(f"Effective limits: {limits.title} (serial {limits.serial}, {limits.modality})")
     for row in rows:
-        table.add_row(
-            row.quantity, f"{row.low:g}", f"{row.high:g}", row.unit, row.set_by, row.status, row.source
-        )
+        limit(row.quantity, row.low, row.high, row.unit, row.status, f"{row.set_by}: {row.source}")
     for budget in limits.budgets:
-        table.add_row(
-            budget.name,
-            "0",
-            f"{budget.high:g}",
-            budget.unit,
-            f"budget, {budget.scope}",
-            budget.status,
-            budget.source,
-        )
-    console.print(table)
-    console.print(
-        f"session  {files.session.general.title or files.session_path}  digest {files.session.digest[:16]}"
-    )
-    console.print(
-        f"limits   {files.limits_path}  digest {limits.digest[:16]}, valid {limits.valid_from} to {limits.valid_until}"
-    )
+        why = f"budget of the {budget.scope}: {budget.source}"
+        limit(budget.name, 0.0, budget.high, budget.unit, budget.status, why)
+    say(f"session  {session.general.title or files.session_path}  digest {session.digest[:16]}")
+    valid = f"valid {limits.valid_from} to {limits.valid_until}"
+    say(f"limits   {files.limits_path}  digest {limits.digest[:16]}, {valid}")
     device = limits.device
-    console.print(
-        f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}"
+    say(
+        f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}; "
+        "it may narrow the limits further when it is opened"
     )
     if limits.unverified:
-        console.print(f"unverified rows run simulated endpoints only: {', '.join(limits.unverified)}")
+        say(f"note     unverified rows run simulated endpoints only: {', '.join(limits.unverified)}")
     for line in against:
-        console.print(f"the session's train would be refused: {line}")
-    console.print(
-        "the device may narrow these further when it is opened"
-        if not against
-        else "1 or more refusals: see above"
-    )
+        say(f"REFUSED  the session's train would be refused: {line}")
 
 
 def measure(
@@ -182,7 +172,7 @@ def measure(
     except (SessionErrors, RecordingError, ValueError) as error:
         _say(str(error))
         raise typer.Exit(getattr(error, "exit_status", 2)) from error
-    sys.stderr.write(f"\r{rows} rows{' ' * 40}\n")
+    sys.stderr.write(f"\r{rows} rows{' ' * 40}\n" if sys.stderr.isatty() else f"{rows} rows\n")
 
 
 def _progress(done_s: float, total_s: float) -> None:
