@@ -12,7 +12,11 @@ from drivers.registry import Registered, registered
 from drivers.stimulator import ConfigError
 
 app = typer.Typer(
-    name="drivers", help="The stimulators that this installation can drive.", no_args_is_help=True
+    name="drivers",
+    help="The stimulators that this installation can drive.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from safety.limit_values import Person
     from safety.verify import Verdict
 
-ledger = typer.Typer(help="What the interlock wrote: verify it, read it.", no_args_is_help=True)
+ledger = typer.Typer(
+    help="What the interlock wrote: verify it, read it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 PassphraseFile = Annotated[
     Path | None, typer.Option(help="file with the pass-phrase; else it is asked for at the terminal")

@@ -16,7 +16,12 @@ import typer
 from controller.finished.values import Spread
 from sim.process_watch import ProcessWatch, Seen
 
-app = typer.Typer(help="Every figure that the documents quote.", no_args_is_help=True)
+app = typer.Typer(
+    help="Every figure that the documents quote.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 FLOOR_S = 8.0
 # A renewal at every hop: the policy asks at once, rises to the limit, and renews each lease at its 40 %.

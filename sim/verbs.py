@@ -12,7 +12,13 @@ from sim.patient_verb import patient
 GROUP = "nociloop.emulators"
 _HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
-app = typer.Typer(name="sim", help="The simulated world, part by part.", no_args_is_help=True)
+app = typer.Typer(
+    name="sim",
+    help="The simulated world, part by part.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 
 @app.command(context_settings=_HANDED_ON)
