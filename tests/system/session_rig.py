@@ -27,6 +27,7 @@ from safety.verify import verify
 from sim import record
 from sim.demo import FILES, PERSON, SERIAL
 
+ROOT = Path(__file__).resolve().parents[2]
 TAG = "NOCILOOP_TEST_RIG"
 PASSPHRASE = "only for the tests, and long enough"
 COMMAND = str(Path(sys.executable).with_name("nociloop"))
