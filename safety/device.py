@@ -6,14 +6,20 @@ import socket
 import subprocess
 import sys
 
-from drivers.link import FrameBuffer, FrameError, FromHost, StopDevice, ToHost, frame, from_host
+from drivers.link import (
+    FRAME_BYTES_MAX,
+    FrameError,
+    FromHost,
+    StopDevice,
+    ToHost,
+    frame,
+    from_host,
+)
 from drivers.stimulator import Stop
+from safety.framed import Framed
 
-BUFFER_MAX = 262_144
-
-
-class HostLost(Exception):
-    """The host's link ended, or it takes nothing more."""
+READ_BYTES = 65_536
+UNSENT_MAX = 262_144
 
 
 class DeviceHost:
@@ -30,10 +36,9 @@ class DeviceHost:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        ours.setblocking(False)
-        self._socket = ours
-        self._buffer = FrameBuffer()
-        self._unsent = bytearray()
+        self._link = Framed(
+            ours, read_bytes=READ_BYTES, frame_bytes_max=FRAME_BYTES_MAX, unsent_max=UNSENT_MAX
+        )
         self._stop_bytes = frame(StopDevice(call=0, how=how))
 
     @property
@@ -41,45 +46,24 @@ class DeviceHost:
         return self._process.pid
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._link.fileno()
 
     def stop_at_once(self) -> None:
-        """The STOP path: bytes that were encoded beforehand, and nothing else. Never raises."""
-        try:
-            if not self._unsent:
-                sent = self._socket.send(self._stop_bytes)
-                self._unsent += self._stop_bytes[sent:]
-        except OSError:
-            pass  # a host that is gone or stuck is the relay's: the step that follows opens it
+        """The STOP path: bytes that were encoded beforehand, and nothing else. Never raises: a host that is gone or
+        stuck is the relay's, which the step that follows opens."""
+        self._link.send_first(self._stop_bytes)
 
     def send(self, message: ToHost) -> None:
-        """Send a message; raises HostLost."""
-        self._unsent += frame(message)
-        self.flush()
+        """Send a message; raises LinkGone."""
+        self._link.send(message)
 
     def flush(self) -> None:
-        """Send what is left; raises HostLost."""
-        try:
-            while self._unsent:
-                sent = self._socket.send(self._unsent)
-                del self._unsent[:sent]
-        except BlockingIOError:
-            if len(self._unsent) > BUFFER_MAX:
-                raise HostLost("takes no more messages") from None
-        except OSError as error:
-            raise HostLost(error.strerror or "link broken") from error
+        """Send what is left; raises LinkGone."""
+        self._link.flush()
 
     def said(self) -> list[FromHost]:
-        """The messages that have come; raises HostLost at the end of the link, FrameError for what cannot be read."""
-        try:
-            data = self._socket.recv(65_536)
-        except BlockingIOError:
-            return []
-        except OSError as error:
-            raise HostLost(error.strerror or "link broken") from error
-        if not data:
-            raise HostLost("its process ended")
-        bodies = self._buffer.feed(data)
+        """The messages that have come; raises LinkGone at the end of the link, FrameError for what cannot be read."""
+        bodies = self._link.bodies()
         try:
             return [from_host.decode(body) for body in bodies]
         except (ValueError, TypeError) as error:
@@ -87,12 +71,12 @@ class DeviceHost:
 
     def kill(self) -> None:
         """Close the link and kill it, without waiting: `close` reaps it when there is time."""
-        self._socket.close()
+        self._link.close()
         self._process.kill()
 
     def close(self, wait_s: float) -> None:
         """Close the link, which the host takes as stop and end; kill it when it does not end in time."""
-        self._socket.close()
+        self._link.close()
         try:
             self._process.wait(wait_s)
         except subprocess.TimeoutExpired:

@@ -7,9 +7,8 @@ import socket
 import struct
 from pathlib import Path
 
-import msgspec
-
-from drivers.link import FrameBuffer, FrameError, frame
+from drivers.link import FrameError
+from safety.framed import Framed, LinkGone
 
 FRAME_BYTES_MAX = 16_384  # the longest message of a controller is a Request of about 600 bytes
 UNSENT_MAX = 1_048_576
@@ -21,60 +20,19 @@ PERSON_BYTES = 1024
 _CREDENTIALS = struct.Struct("3i")
 
 
-class PeerGone(Exception):
-    """The connection ended, or its far end reads no more."""
-
-
-class Peer:
-    """One accepted connection. Sending never blocks."""
+class Peer(Framed):
+    """One accepted connection, and whose it is."""
 
     def __init__(self, connection: socket.socket, read_bytes: int) -> None:
-        connection.setblocking(False)
-        self._socket = connection
-        self._read_bytes = read_bytes
-        self._buffer = FrameBuffer(FRAME_BYTES_MAX)
-        self._unsent = bytearray()
+        super().__init__(
+            connection, read_bytes=read_bytes, frame_bytes_max=FRAME_BYTES_MAX, unsent_max=UNSENT_MAX
+        )
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         self.pid, self.uid, _gid = _CREDENTIALS.unpack(raw)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
 
     def trusted(self) -> bool:
         """Whether it is run by the interlock's own user or by root: nobody else may ask or act."""
         return self.uid in (os.getuid(), 0)
-
-    def bodies(self) -> list[bytes]:
-        """The frame bodies that have come; raises PeerGone at the end, FrameError on an impossible length."""
-        try:
-            data = self._socket.recv(self._read_bytes)
-        except BlockingIOError:
-            return []
-        except OSError as error:
-            raise PeerGone(error.strerror or "connection broken") from error
-        if not data:
-            raise PeerGone("connection closed")
-        return self._buffer.feed(data)
-
-    def send(self, message: msgspec.Struct) -> None:
-        """Send a message; raises PeerGone."""
-        self._unsent += frame(message)
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what is left; raises PeerGone."""
-        try:
-            while self._unsent:
-                sent = self._socket.send(self._unsent)
-                del self._unsent[:sent]
-        except BlockingIOError:
-            if len(self._unsent) > UNSENT_MAX:
-                raise PeerGone("reads no more") from None
-        except OSError as error:
-            raise PeerGone(error.strerror or "connection broken") from error
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 class Door:
@@ -124,4 +82,4 @@ class Door:
         self._path.unlink(missing_ok=True)
 
 
-__all__ = ["FRAME_BYTES_MAX", "Door", "FrameError", "Peer", "PeerGone"]
+__all__ = ["CONTROLLER_BYTES", "FRAME_BYTES_MAX", "PERSON_BYTES", "Door", "FrameError", "LinkGone", "Peer"]

@@ -18,7 +18,7 @@ import msgspec
 from drivers.link import FrameError, OpenDevice, StopDevice
 from safety import clocks
 from safety.arming import missing, nonce_of
-from safety.device import DeviceHost, HostLost
+from safety.device import DeviceHost
 from safety.entries import Close, Fold, entry_of
 from safety.events import (
     ActPresented,
@@ -35,6 +35,7 @@ from safety.events import (
     StopPressed,
     Tick,
 )
+from safety.framed import LinkGone
 from safety.interlock import BAD_FRAMES_MAX, step
 from safety.ledger import Ledger, LedgerFull
 from safety.messages import (
@@ -43,7 +44,7 @@ from safety.messages import (
     Permit,
     StatusReport,
 )
-from safety.peers import CONTROLLER_BYTES, PERSON_BYTES, Door, Peer, PeerGone
+from safety.peers import CONTROLLER_BYTES, PERSON_BYTES, Door, Peer
 from safety.relay import Relay
 from safety.safing import Step
 from safety.state import (
@@ -212,7 +213,7 @@ class Process:
             return
         try:
             bodies = peer.bodies()
-        except PeerGone as error:
+        except LinkGone as error:
             self._controller_lost(str(error))
             return
         except FrameError as error:
@@ -260,7 +261,7 @@ class Process:
                     peer.send(self._report())
                 else:
                     raise FrameError(message)
-        except PeerGone:
+        except LinkGone:
             self._person_lost(name)
         except FrameError as error:
             self._person_lost(name)
@@ -291,7 +292,7 @@ class Process:
         try:
             for message in self._host.said():
                 self._take(HostSaid(message=message))
-        except HostLost as error:
+        except LinkGone as error:
             self._host_lost(str(error))
         except FrameError as error:
             self._take(BadFrame(source="host", text=str(error)[:200]))
@@ -335,17 +336,17 @@ class Process:
         try:
             if self._host is not None:
                 self._host.flush()
-        except HostLost as error:
+        except LinkGone as error:
             self._host_lost(str(error))
         try:
             if self._controller is not None:
                 self._controller.flush()
-        except PeerGone as error:
+        except LinkGone as error:
             self._controller_lost(str(error))
         for name, peer in tuple(self._persons.items()):
             try:
                 peer.flush()
-            except PeerGone:
+            except LinkGone:
                 self._person_lost(name)
 
     def _tick(self, now_ns: int) -> None:
@@ -422,7 +423,7 @@ class Process:
             return
         try:
             self._host.send(message)  # type: ignore[arg-type]
-        except HostLost as error:
+        except LinkGone as error:
             if not isinstance(message, StopDevice):
                 self._host_lost(str(error))
 
@@ -433,7 +434,7 @@ class Process:
             message = msgspec.structs.replace(message, sent_ns=clocks.now().mono_ns)
         try:
             self._controller.send(message)
-        except PeerGone as error:
+        except LinkGone as error:
             self._controller_lost(str(error))
 
     def _to_person(self, name: int, result: msgspec.Struct) -> None:
@@ -442,7 +443,7 @@ class Process:
             return
         try:
             peer.send(result)
-        except PeerGone:
+        except LinkGone:
             self._person_lost(name)  # the act stands whether or not its person stays for the answer
 
     def _close(self, status: int) -> int:
