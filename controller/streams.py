@@ -19,7 +19,10 @@ MICROVOLTS = {
     **dict.fromkeys(("millivolts", "mV"), 1e3),
     **dict.fromkeys(("volts", "volt", "V"), 1e6),
     # mne-lsl writes the power of ten of the SI unit, which for EEG is the volt.
-    **{"-9": 1e-3, "-6": 1.0, "-3": 1e3, "0": 1e6},
+    "-9": 1e-3,
+    "-6": 1.0,
+    "-3": 1e3,
+    "0": 1e6,
 }
 FORMATS = ("float32", "double64", "int32", "int16", "int8")
 RATE_TOLERANCE = 0.01  # own choice: the nominal rate is a label; what really comes is watched by its count

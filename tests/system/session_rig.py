@@ -41,6 +41,8 @@ EAGER = {
     "half_life_s = 2.0": "half_life_s = 1.0",
     "hi = 0.29": "hi = 0.02",
     "lo = 0.25": "lo = 0.01",
+    "hi = 0.26": "hi = 0.02",
+    "lo = 0.22": "lo = 0.01",
 }
 EAGER_TACS = {**EAGER, "rate_per_s = 0.1": "rate_per_s = 0.5"}
 EAGER_RTMS = {**EAGER, "refractory_s = 4.0": "refractory_s = 0.1", "n_pulses = 30": "n_pulses = 10"}

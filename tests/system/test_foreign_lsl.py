@@ -411,7 +411,8 @@ def test_bad_channels_come_as_quality_and_never_as_numbers(stage: Stage) -> None
     assert all(abs(value - float(before[-1]["theta"])) < 0.1 for value in between if np.isfinite(value))
     for row in after:
         assert row["theta"] == "nan" and row["theta_reason"].startswith("channels:"), row
-        assert float(row["clean_fraction"]) == pytest.approx(28 / 32)
+        # The four that were spoiled; by chance one or two more may be judged noisy for a while.
+        assert 26 / 32 <= float(row["clean_fraction"]) <= 28 / 32
     held = [row for row in seen.session.table("requests.csv") if int(row["asked_ns"]) > bad_ns + WHOLE_NS]
     levels = [float(row["amplitude"]) for row in held]
     assert levels == sorted(levels, reverse=True)  # without a reading: hold, then down; never up

@@ -22,7 +22,15 @@ from controller.finished.screen import verdict_on
 from controller.finished.summary import print_summary, summarise, summarise_run, write_summary
 from controller.finished.tables import ReadingRow, Stamps, kind_of, skipped_hops
 from controller.finished.values import Summary
-from tests.controller.finished.virtual_run import MS, T0_NS, Script, VirtualRun, block, rising, trains_of_pulses
+from tests.controller.finished.virtual_run import (
+    MS,
+    T0_NS,
+    Script,
+    VirtualRun,
+    block,
+    rising,
+    trains_of_pulses,
+)
 from tests.safety.strategies import hold
 
 FILES = (
