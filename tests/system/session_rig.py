@@ -39,13 +39,20 @@ EAGER = {
     "longest_s = 4.0": "longest_s = 2.0",
     "window_s = 4.0": "window_s = 2.0",
     "half_life_s = 2.0": "half_life_s = 1.0",
+}
+EAGER_TACS = {
+    **EAGER,
     "hi = 0.29": "hi = 0.02",
     "lo = 0.25": "lo = 0.01",
+    "rate_per_s = 0.1": "rate_per_s = 0.5",
+}
+EAGER_RTMS = {
+    **EAGER,
     "hi = 0.26": "hi = 0.02",
     "lo = 0.22": "lo = 0.01",
+    "refractory_s = 4.0": "refractory_s = 0.1",
+    "n_pulses = 30": "n_pulses = 10",
 }
-EAGER_TACS = {**EAGER, "rate_per_s = 0.1": "rate_per_s = 0.5"}
-EAGER_RTMS = {**EAGER, "refractory_s = 4.0": "refractory_s = 0.1", "n_pulses = 30": "n_pulses = 10"}
 
 Row = dict[str, str]
 

@@ -34,7 +34,7 @@ from tests.system.session_rig import (
 
 pytestmark = pytest.mark.system
 
-DURATION_S = 12.0
+DURATION_S = 10.0
 LIMIT = {"tacs": 1.5, "rtms": 45.0}  # 90 % of a motor threshold of 50 % MSO
 INTERVAL_S = 5.0  # protocol_limits.interval_s of the demonstration
 STREAMS = ("readings", "markers")
