@@ -147,7 +147,7 @@ TRIP_CASES: dict[str, tuple[Callable[[], World], Callable[[World], object]]] = {
     "ILK-216": (running, lambda world: world.host_says(Delivered(delivery=slice_of(world, token=999)))),
     "ILK-217": (running, silent_end),
     "ILK-218": (armed, disarmed),
-    "ILK-221": (armed, evidence_for(110, relay_answers=False)),
+    "ILK-221": (armed, evidence_for(180, relay_answers=False)),
     "ILK-222": (armed, lambda world: world.take(RelaySaid(closed=False))),
     "ILK-231": (armed, lambda world: world.tick(behind_ns=250 * MS + 1)),
     "ILK-232": (armed, lambda world: world.take(LedgerTrouble(kind="failed", text="EIO"))),

@@ -146,12 +146,13 @@ def test_a_gap_that_output_outlives_counts_against_the_rate():
     assert tripped(world) == "ILK-206"
 
 
-def test_frozen_data_with_fresh_stamps_is_found_after_a_second():
+def test_frozen_data_with_fresh_stamps_is_as_old_as_its_last_change():
     world = armed()
+    limit_ms = world.rules.limits.watch.data_age_ms
     world.frozen_crc = True
     world.run_ms(20)
     seen_ns = world.state.watch.crc_ns
-    world.run_ms((seen_ns + 1_000 * MS - world.mono_ns) / MS)
+    world.run_ms((seen_ns + limit_ms * MS - world.mono_ns) / MS)
     assert world.phase == "ARMED"
     world.run_ms(20)
     assert tripped(world) == "ILK-205"
@@ -161,7 +162,7 @@ def test_data_that_moves_again_in_time_is_not_frozen():
     world = armed()
     for _ in range(5):
         world.frozen_crc = True
-        world.run_ms(900)
+        world.run_ms(world.rules.limits.watch.data_age_ms - 50)
         world.frozen_crc = False
         world.run_ms(40)
     assert world.phase == "ARMED"
@@ -307,7 +308,7 @@ def test_a_relay_just_in_time_and_just_late():
     world.forget_queue()
     said_ns = world.state.watch.relay_ns
     world.host_answers = True
-    world.run_ms((said_ns + 80 * MS - world.mono_ns) / MS - 1)
+    world.run_ms((said_ns + 150 * MS - world.mono_ns) / MS - 1)
     assert world.phase == "ARMED"
     world.run_ms(12)
     assert tripped(world) == "ILK-221"
@@ -382,7 +383,7 @@ def test_the_order_is_worst_first():
     world.beating = world.relay_answers = world.host_answers = False
     world.run_ms(5)
     world.forget_queue()
-    world.mono_ns += 140 * MS
+    world.mono_ns += 160 * MS
     found = overdue(world.rules, world.state, world.now)
     assert found is not None
     assert found.how == "cut"
