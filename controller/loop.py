@@ -113,7 +113,7 @@ class Loop:
             if request is None:
                 parts.pulse.beat(block)
                 return None, None
-            answer = parts.interlock.ask(request.id, request)
+            answer = parts.interlock.ask(request)
             try:
                 parts.pulse.beat(block)
             except InterlockLost:

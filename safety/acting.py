@@ -14,7 +14,6 @@ from drivers.link import FrameBuffer, FrameError, frame
 from safety.acts import sign
 from safety.messages import ActResult, AskStatus, FromActs, StatusReport
 
-ACT_VALID_S = 30
 ANSWER_S = 6.0  # arming waits for the relay's proof test and for the device's output stage
 
 _decoder: msgspec.json.Decoder[FromActs] = msgspec.json.Decoder(FromActs)

@@ -9,7 +9,7 @@ from drivers.link import ArmDevice, Opened
 from safety import acts
 from safety.events import ActPresented, Joined, Now
 from safety.judging import allowed_now, facts_now
-from safety.messages import PROTOCOL, ActResult, Allowed, Hello, PhaseChanged, Welcome
+from safety.messages import PROTOCOL, ActResult, Hello, PhaseChanged, Welcome
 from safety.modalities import check_facts
 from safety.safing import Step, tell, to_phase
 from safety.state import Arming, Effect, OpenRelay, PetRelay, Rules, State, ToController, ToDevice, ToPerson
@@ -32,7 +32,9 @@ def join(rules: Rules, state: State, event: Joined, now: Now) -> Step:
     taken = msgspec.structs.replace(state, hello=event.hello, controller=True)
     ready = settle(rules, taken, now)
     welcome = Welcome(
-        phase=ready.state.phase, session_id=rules.session_id, allowed=welcome_allowed(rules, taken, now)
+        phase=ready.state.phase,
+        session_id=rules.session_id,
+        allowed=allowed_now(rules, taken, now, with_rows=True),
     )
     return Step(ready.state, (ToController(message=welcome), *ready.effects))
 
@@ -48,11 +50,6 @@ def _hello_problem(rules: Rules, state: State, hello: Hello) -> str:
         and 1.0 <= hello.sfreq_hz <= 100_000.0
     )
     return "" if fits else "ILK-322"
-
-
-def welcome_allowed(rules: Rules, state: State, now: Now) -> Allowed:
-    """The effective limits with all their rows; later messages carry the moving part alone."""
-    return allowed_now(rules, state, now, with_rows=True)
 
 
 def device_problem(rules: Rules, opened: Opened) -> str:

@@ -78,14 +78,6 @@ class InterlockClient(asyncio.Protocol):
         """Send a heartbeat; never waits. Raises InterlockLost."""
         self._send(heartbeat)
 
-    async def submit(self, request: Request) -> Verdict:
-        """Ask, and return the verdict. Pending: the Permit or Refusal is heard later. Raises InterlockLost."""
-        return await self.ask(request.id, request)
-
-    async def fire(self, request: FireRequest) -> Verdict:
-        """Fire what an earlier request prepared."""
-        return await self.ask(request.id, request)
-
     def pause(self, reason: str) -> None:
         """Ramp down and disarm; a person must arm again."""
         self._send(Pause(reason=reason))
@@ -113,16 +105,16 @@ class InterlockClient(asyncio.Protocol):
         """Why the connection ended; empty while it stands."""
         return self._lost
 
-    def ask(self, key: int, message: Request | FireRequest) -> Coroutine[None, None, Verdict]:
+    def ask(self, message: Request | FireRequest) -> Coroutine[None, None, Verdict]:
         """Send at once, and hand back what must be awaited for the verdict. Raises InterlockLost."""
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = answer
+        self._waiting[message.id] = answer
         try:
             self._send(message)
         except InterlockLost:
-            del self._waiting[key]
+            del self._waiting[message.id]
             raise
-        return self._verdict(key, answer)
+        return self._verdict(message.id, answer)
 
     async def _verdict(self, key: int, answer: asyncio.Future[Verdict]) -> Verdict:
         try:

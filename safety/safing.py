@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from drivers.link import StopDevice, ToHost
+from drivers.link import StopDevice
 from safety import trips
 from safety.events import Now
 from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
@@ -28,11 +28,6 @@ class Step:
     def then(self, *effects: Effect) -> Step:
         """The same step with more effects behind."""
         return Step(self.state, self.effects + effects)
-
-
-def call_device(state: State, message: ToHost) -> Step:
-    """Send the host a message that carries the next call number, which the message must already bear."""
-    return Step(msgspec.structs.replace(state, call=message.call), (ToDevice(message=message),))
 
 
 def tell(state: State, message: FromInterlock) -> tuple[Effect, ...]:

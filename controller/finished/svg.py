@@ -29,7 +29,6 @@ GREEN: Final = "#009E73"
 RED: Final = "#D55E00"
 PURPLE: Final = "#CC79A7"
 SKY: Final = "#56B4E9"
-YELLOW: Final = "#F0E442"
 INK: Final = "#222222"
 FAINT: Final = "#8a8a8a"
 WIDTH_IN: Final = 9.6

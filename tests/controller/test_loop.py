@@ -86,7 +86,7 @@ class Interlock:
         self.loop: Loop | None = None
         self.order: list[str] = []
 
-    def ask(self, key: int, request: Request) -> Coroutine[None, None, Verdict]:
+    def ask(self, request: Request) -> Coroutine[None, None, Verdict]:
         self.order.append("request")
         return self._answer()
 
