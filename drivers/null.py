@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from drivers.capabilities import Capabilities, Envelope, Grade
-from drivers.stimulation import Delivery, Hold, Modality, Train, duration_ns, quantities
+from drivers.stimulation import MODALITIES, Delivery, Hold, Train, duration_ns, is_whole, quantities
 from drivers.stimulator import (
     ConfigError,
     DeviceRefused,
@@ -84,13 +84,12 @@ class NullDevice:
             raise WrongState("null: is open already; close it first")
         self._state = "idle"
         self._reports.clear()
-        modalities: tuple[Modality, ...] = ("tacs", "rtms")
         return Capabilities(
             driver="null",
             model="null",
             serial="none",
             firmware="0",
-            modalities=modalities,
+            modalities=MODALITIES,
             outputs=self._outputs,
             envelopes=dict(ENVELOPES),
             onset_latency_ns=0,
@@ -112,7 +111,7 @@ class NullDevice:
     async def prepare(self, train: Train) -> tuple[Token, Train]:
         """Keep the train; it reads back as it was asked."""
         self._check_armed("prepares")
-        if isinstance(train.waveform, Hold) != (train.modality == "tacs"):
+        if not is_whole(train):
             raise DeviceRefused(f"null: {train.modality} does not take a {type(train.waveform).__name__}")
         for name, value in quantities(train).items():
             envelope = ENVELOPES[name]

@@ -9,7 +9,17 @@ from typing import assert_never
 
 from drivers.capabilities import Envelope, Quantity
 from drivers.open_device_codec import Line, LineError, Span, integer, text
-from drivers.stimulation import Hold, MagneticPulse, Modality, Output, PulseTrain, Sine, Train, quantities
+from drivers.stimulation import (
+    Hold,
+    MagneticPulse,
+    Modality,
+    Output,
+    PulseTrain,
+    Sine,
+    Train,
+    is_whole,
+    quantities,
+)
 from drivers.stimulator import DeviceRefused, ReadBackMismatch
 
 # A value this near to a whole device unit *is* that unit: it is the noise of binary floats (0.1 + 0.2), a
@@ -74,7 +84,7 @@ def to_fields(
     modality = train.modality
     if modality not in spans:
         raise DeviceRefused(f"modality {modality} is not one of the device's ({', '.join(spans) or 'none'})")
-    if isinstance(train.waveform, Hold) != (modality == "tacs"):
+    if not is_whole(train):
         raise DeviceRefused(f"modality {modality} does not take a {type(train.waveform).__name__}")
     values = quantities(train)
     fields: dict[str, str | int] = {"mod": modality}

@@ -6,11 +6,15 @@ rTMS in % of maximum stimulator output; there is no bare "amplitude". Every wave
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import msgspec
 
-Modality = Literal["tacs", "rtms"]
+Modality = Literal[
+    "tacs",
+    "rtms",
+]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +87,18 @@ class Delivery(Value, frozen=True):
     n_pulses: int
     ended: bool
     confirmed: bool
+
+
+def is_whole(train: Train) -> bool:
+    """Whether the waveform is of the kind that the modality puts out."""
+    wave = train.waveform
+    match train.modality:
+        case "tacs":
+            return isinstance(wave, Hold)
+        case "rtms":
+            return isinstance(wave, PulseTrain)
+        case _:
+            assert_never(train.modality)
 
 
 def quantities(train: Train) -> dict[str, float]:

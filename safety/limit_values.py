@@ -78,8 +78,8 @@ class Inputs(Value, frozen=True):
     """Dated facts about the participant, as ISO dates; those that the modality does not have are None."""
 
     consent_on: str
-    motor_threshold_pct_mso: float | None
-    motor_threshold_measured_on: str | None
+    motor_threshold_pct_mso: float | None = None
+    motor_threshold_measured_on: str | None = None
 
 
 class Watch(Value, frozen=True):

@@ -10,13 +10,13 @@ import hashlib
 import re
 import tomllib
 from datetime import date
-from typing import assert_never
 
-from drivers.stimulation import Modality
+import msgspec
+
+from drivers.stimulation import MODALITIES, Modality
 from safety.limit_values import (
     AllowedDevice,
     Budget,
-    Coil,
     Contact,
     Inputs,
     LayerName,
@@ -27,7 +27,15 @@ from safety.limit_values import (
     Status,
     Watch,
 )
-from safety.modalities import Declared, DeclaredBudget, budgets_of, formulas_of, quantities_of
+from safety.modalities import (
+    Declared,
+    DeclaredBudget,
+    DeclaredContacts,
+    budgets_of,
+    formulas_of,
+    quantities_of,
+    rules_of,
+)
 from safety.rig_tables import LOWER_NAME, NAME, read_device, read_people, read_relay, read_watch
 from safety.strict_table import FILE, Problems, Table
 
@@ -147,8 +155,7 @@ def _check_dates(limits: Limits, file: Table, inputs: Table) -> None:
 
 def _read_modality(table: Table) -> Modality | None:
     """The modality, on which four of the tables depend; where it is wrong, they are left unread."""
-    known: tuple[Modality, ...] = ("tacs", "rtms")
-    name = table.choice("name", known)
+    name = table.choice("name", MODALITIES)
     table.close()
     return name
 
@@ -216,42 +223,34 @@ def _read_contacts(table: Table, modality: Modality | None) -> tuple[Contact, ..
         contact = table.table(name, "a table of one contact")
         if not CONTACT_NAME.fullmatch(name):
             table.refuse(name, "a contact's name from A-Z a-z 0-9 _ -, at most 16")
-        contacts.append(_read_contact(contact, name, modality))
+        contacts.append(_read_contact(contact, name, rules_of(modality).contacts))
         contact.close()
     table.close()
-    few, many = (2, CONTACTS_MAX) if modality == "tacs" else (1, 1)
-    if not few <= len(contacts) <= many:
-        table.refuse_all(f"{len(contacts)} contacts", f"{few} to {many} for {modality}")
+    declared = rules_of(modality).contacts
+    if not declared.fewest <= len(contacts) <= declared.most:
+        table.refuse_all(f"{len(contacts)} contacts", f"{declared.fewest} to {declared.most} for {modality}")
     return tuple(contacts)
 
 
-def _read_contact(table: Table, name: str, modality: Modality) -> Contact:
-    match modality:
-        case "tacs":
-            # Own choice: from a small HD electrode to a large sponge; mm2 or m2 taken for cm2 fall outside.
-            return Contact(name=name, area_cm2=table.number("area_cm2", 0.5, 100.0, "cm2"), coil=None)
-        case "rtms":
-            # The tables of rtms.py stem from figure-8 and round coils; a deep H-coil had more seizures.
-            known: tuple[Coil, ...] = ("figure-8", "round")
-            return Contact(name=name, area_cm2=None, coil=table.choice("coil", known))
-        case _:
-            assert_never(modality)
+def _read_contact(table: Table, name: str, declared: DeclaredContacts) -> Contact:
+    if declared.coils:
+        return Contact(name=name, area_cm2=None, coil=table.choice("coil", declared.coils))
+    area_cm2 = table.number("area_cm2", declared.area_low_cm2, declared.area_high_cm2, "cm2")
+    return Contact(name=name, area_cm2=area_cm2, coil=None)
 
 
 def _read_inputs(table: Table, modality: Modality | None) -> Inputs:
     """The dated facts about the participant that the modality needs."""
-    consent_on = table.date("consent_on")
-    threshold: float | None = None
-    measured_on: str | None = None
-    if modality == "rtms":
-        # Own choice: no coil finds a threshold below 15 %; such a number is a mistake of unit or of coil.
-        threshold = table.number("motor_threshold_pct_mso", 15.0, 100.0, "%MSO")
-        measured_on = table.date("motor_threshold_measured_on")
-    if modality is not None:
-        table.close()
-    return Inputs(
-        consent_on=consent_on, motor_threshold_pct_mso=threshold, motor_threshold_measured_on=measured_on
-    )
+    inputs = Inputs(consent_on=table.date("consent_on"))
+    if modality is None:
+        return inputs
+    for declared in rules_of(modality).inputs:
+        value = table.number(declared.name, declared.low, declared.high, declared.unit)
+        inputs = msgspec.structs.replace(inputs, **{declared.name: value})
+        if declared.dated:
+            inputs = msgspec.structs.replace(inputs, **{declared.dated: table.date(declared.dated)})
+    table.close()
+    return inputs
 
 
 def _read_budgets(table: Table, modality: Modality | None) -> tuple[Budget, ...]:

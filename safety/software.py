@@ -34,7 +34,7 @@ DECIDING = (
         "rig_tables",
     ),
     *("modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds", "modalities/facts"),
-    *("modalities/quantities", "modalities/reasons"),
+    *("modalities/quantities", "modalities/reasons", "modalities/rules"),
     *("../drivers/stimulation", "../drivers/capabilities", "../drivers/link", "../drivers/stimulator"),
 )
 

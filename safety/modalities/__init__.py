@@ -1,6 +1,6 @@
-"""One file a modality: quantities, formulas, absolute bounds, order of "down"; here the dispatch over them.
+"""One file a modality: quantities, formulas, absolute bounds, order of "down"; here the way to each.
 
-Each match ends in `assert_never`: a waveform or modality without limits is a type error.
+The match ends in `assert_never`: a modality without limits is a type error, as is a waveform without quantities.
 """
 
 from __future__ import annotations
@@ -8,24 +8,28 @@ from __future__ import annotations
 from typing import Literal, assert_never
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Modality, PulseTrain, Train, amplitude
+from drivers.stimulation import Hold, Modality, Train, amplitude
 from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import rtms, tacs
-from safety.modalities.bounds import effective_rows, falls_or_stays, is_number
-from safety.modalities.facts import dated_facts
+from safety.modalities.bounds import falls_or_stays, is_number
 from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
 from safety.modalities.reasons import REASONS, ReasonText
+from safety.modalities.rules import DeclaredContacts, DeclaredInput, ModalityRules, WrongTrain
 
 __all__ = [
     "REASONS",
     "Declared",
     "DeclaredBudget",
+    "DeclaredContacts",
+    "DeclaredInput",
     "Exposure",
     "Facts",
     "Formula",
+    "ModalityRules",
     "ReasonText",
+    "WrongTrain",
     "amplitude_ceiling",
     "budgets_of",
     "check",
@@ -39,87 +43,55 @@ __all__ = [
     "ramp_down_max_ns",
     "ramp_down_ns",
     "rows",
+    "rules_of",
     "stop_how",
 ]
 
 
-def quantities_of(modality: Modality) -> tuple[Declared, ...]:
-    """Every quantity of a modality: the protocol layer of limits.toml must have a row for each."""
+def rules_of(modality: Modality) -> ModalityRules:
+    """Everything that the core asks of a modality."""
     match modality:
         case "tacs":
-            return tacs.QUANTITIES
+            return tacs.RULES
         case "rtms":
-            return rtms.QUANTITIES
+            return rtms.RULES
         case _:
             assert_never(modality)
+
+
+def quantities_of(modality: Modality) -> tuple[Declared, ...]:
+    """Every quantity of a modality: the protocol layer of limits.toml must have a row for each."""
+    return rules_of(modality).quantities
 
 
 def budgets_of(modality: Modality) -> tuple[DeclaredBudget, ...]:
     """Every budget of a session that limits.toml must give for a modality."""
-    match modality:
-        case "tacs":
-            return tacs.BUDGETS
-        case "rtms":
-            return rtms.BUDGETS
-        case _:
-            assert_never(modality)
+    return rules_of(modality).budgets
 
 
 def formulas_of(modality: Modality) -> tuple[Formula, ...]:
     """The tissue formulas that stand in code for a modality."""
-    match modality:
-        case "tacs":
-            return tacs.FORMULAS
-        case "rtms":
-            return rtms.FORMULAS
-        case _:
-            assert_never(modality)
+    return rules_of(modality).formulas
 
 
 def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
     """Every reason that refuses a train; without one it goes on to slew, interval and budgets."""
-    wave = train.waveform
-    match wave:
-        case Hold():
-            return tacs.check(train, wave, limits, caps, facts)
-        case PulseTrain():
-            return rtms.check(train, wave, limits, caps, facts)
-        case _:
-            assert_never(wave)
+    return rules_of(limits.modality).check(train, limits, caps, facts)
 
 
 def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     """Every dated or measured fact that is missing or does not hold today (asked before READY, too)."""
-    match limits.modality:
-        case "tacs":
-            return dated_facts(limits, facts) + tacs.check_impedance(limits, facts)
-        case "rtms":
-            return dated_facts(limits, facts) + rtms.check_threshold(limits, facts)
-        case _:
-            assert_never(limits.modality)
+    return rules_of(limits.modality).check_facts(limits, facts)
 
 
 def check_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
     """Every layer that refuses the rise from `amplitude_now`, the output of this moment."""
-    wave = train.waveform
-    match wave:
-        case Hold():
-            return tacs.check_slew(wave, amplitude_now, limits)
-        case PulseTrain():
-            return ()
-        case _:
-            assert_never(wave)
+    return rules_of(limits.modality).check_slew(train, amplitude_now, limits)
 
 
 def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
     """The effective limit of each quantity: the least of layers and device, and which of them set it."""
-    match limits.modality:
-        case "tacs":
-            return effective_rows(tacs.QUANTITIES, limits, caps)
-        case "rtms":
-            return rtms.with_threshold(effective_rows(rtms.QUANTITIES, limits, caps), limits)
-        case _:
-            assert_never(limits.modality)
+    return rules_of(limits.modality).rows(limits, caps)
 
 
 def amplitude_ceiling(
@@ -129,13 +101,7 @@ def amplitude_ceiling(
 
     `effective` is what `rows` gave; `ramp_up_ms` is that of the hold that runs, 0 where none does.
     """
-    match modality:
-        case "tacs":
-            return tacs.amplitude_ceiling(effective, amplitude_now, ramp_up_ms)
-        case "rtms":
-            return rtms.amplitude_ceiling(effective)
-        case _:
-            assert_never(modality)
+    return rules_of(modality).amplitude_ceiling(effective, amplitude_now, ramp_up_ms)
 
 
 def is_down(present: Train | None, asked: Train) -> bool:
@@ -145,9 +111,9 @@ def is_down(present: Train | None, asked: Train) -> bool:
     """
     if present is None or present.modality != asked.modality or present.outputs != asked.outputs:
         return False
-    if type(present.waveform) is not type(asked.waveform) or not _amplitudes_fall(present, asked):
-        return False
     before, after = numbers_of(present), numbers_of(asked)
+    if before.keys() != after.keys() or not _amplitudes_fall(present, asked):
+        return False
     return all(
         falls_or_stays(declared, before[declared.name], after[declared.name])
         for declared in quantities_of(asked.modality)
@@ -161,58 +127,29 @@ def _amplitudes_fall(present: Train, asked: Train) -> bool:
 
 
 def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
-    """What `span_ns` of a train that `reached` an amplitude spends, rounded up; unknown counts as all."""
-    wave = train.waveform
-    match wave:
-        case Hold():
-            return tacs.exposure(wave, span_ns, reached)
-        case PulseTrain():
-            return rtms.exposure(wave, span_ns)
-        case _:
-            assert_never(wave)
+    """What `span_ns` of a permitted train that `reached` an amplitude spends, rounded up; unknown counts as all.
+
+    Raises WrongTrain for a train of another kind than its modality's.
+    """
+    return rules_of(train.modality).exposure(train, span_ns, reached)
 
 
 def stop_how(modality: Modality) -> Literal["ramp", "cut"]:
     """How output of a modality is brought to zero where nothing is broken."""
-    match modality:
-        case "tacs":
-            return "ramp"
-        case "rtms":
-            return "cut"
-        case _:
-            assert_never(modality)
+    return rules_of(modality).stop
 
 
 def ramp_down_ns(train: Train) -> int:
     """How long a stop by ramp takes while this train runs."""
     wave = train.waveform
-    match wave:
-        case Hold():
-            return wave.ramp_down_ms * 1_000_000
-        case PulseTrain():
-            return 0
-        case _:
-            assert_never(wave)
+    return wave.ramp_down_ms * 1_000_000 if isinstance(wave, Hold) else 0
 
 
 def ramp_down_max_ns(limits: Limits) -> int:
     """The longest ramp down that any permitted train can have."""
-    match limits.modality:
-        case "tacs":
-            return tacs.ramp_down_max_ns(limits)
-        case "rtms":
-            return 0
-        case _:
-            assert_never(limits.modality)
+    return rules_of(limits.modality).ramp_down_max_ns(limits)
 
 
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """How long after the *actual* end of this train the next may start; 0 for a hold, which is renewed."""
-    wave = train.waveform
-    match wave:
-        case Hold():
-            return 0
-        case PulseTrain():
-            return rtms.interval_after_ns(wave, limits)
-        case _:
-            assert_never(wave)
+    return rules_of(limits.modality).interval_after_ns(train, limits)

@@ -15,6 +15,7 @@ from sys import float_info
 from typing import TypeGuard
 
 from drivers.capabilities import Capabilities, Envelope
+from drivers.stimulation import Train
 from safety.limit_values import Limits, Status
 from safety.messages import Reason, Row
 from safety.modalities.quantities import Declared
@@ -66,6 +67,11 @@ def shown(value: object) -> str:
     if type(value) is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
         return "an integer beyond ±2^53"
     return ascii(value)[:40]
+
+
+def waveform_of(train: Train) -> str:
+    """A train's kind in a few words, whatever arrived."""
+    return f"a {type(train.waveform).__name__} of {shown(train.modality)}"
 
 
 def layers(declared: Declared, limits: Limits) -> tuple[Bound, ...]:

@@ -19,15 +19,18 @@ from safety.modalities.bounds import (
     as_float,
     check_exact,
     check_value,
+    effective_rows,
     exact,
     is_number,
     layers,
     not_a_number,
     shown,
+    waveform_of,
 )
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
 from safety.modalities.reasons import DENSITY, FACT_MISSING, IMPEDANCE, OUTPUTS, SLEW, WRONG_KIND, reason
+from safety.modalities.rules import DeclaredContacts, ModalityRules, hold_of
 
 SHARE_TOLERANCE = Fraction(1, 10**9)
 
@@ -174,11 +177,12 @@ BUDGETS = (
 FORMULAS: tuple[Formula, ...] = ()
 
 
-def check(train: Train, wave: Hold, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
+def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
     """Every reason that refuses this hold, but for slew, which needs the output of the moment."""
-    reasons = list(dated_facts(limits, facts)) + list(check_impedance(limits, facts))
-    if not (train.modality == limits.modality == "tacs" and "tacs" in caps.modalities):
-        detail = f"a hold of {shown(train.modality)}; limits.toml is for {limits.modality}, the device for "
+    wave, reasons = train.waveform, list(check_facts(limits, facts))
+    kind = train.modality == limits.modality == "tacs" and "tacs" in caps.modalities
+    if not (kind and isinstance(wave, Hold)):
+        detail = f"{waveform_of(train)}; limits.toml is for {limits.modality}, the device for "
         reasons.append(reason(WRONG_KIND, detail + (", ".join(caps.modalities) or "nothing")))
         return tuple(reasons)
     asked = quantities(train)
@@ -192,6 +196,11 @@ def check(train: Train, wave: Hold, limits: Limits, caps: Capabilities, facts: F
     return tuple(reasons)
 
 
+def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    """The dated facts, and the contact impedance of this moment."""
+    return dated_facts(limits, facts) + check_impedance(limits, facts)
+
+
 def check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     """The measured contact impedance against every layer; unmeasured is a missing fact."""
     value = facts.impedance_kohm
@@ -202,8 +211,11 @@ def check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     return tuple(check_exact(CONTACT_IMPEDANCE, exact(value), limits, code=IMPEDANCE))
 
 
-def check_slew(wave: Hold, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
+def check_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
     """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
+    wave = train.waveform
+    if not isinstance(wave, Hold):
+        return (reason(WRONG_KIND, f"{waveform_of(train)}, expected a hold"),)
     asked, ramp_ms = wave.carrier.amplitude_ma_pp, wave.ramp_up_ms
     if not is_number(asked, integer=False):
         return (not_a_number(AMPLITUDE, asked),)
@@ -230,8 +242,9 @@ def amplitude_ceiling(rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: i
     return in_na / 1_000_000
 
 
-def exposure(wave: Hold, span_ns: int, amplitude_ma_pp: float) -> Exposure:
+def exposure(train: Train, span_ns: int, amplitude_ma_pp: float) -> Exposure:
     """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as asked."""
+    wave = hold_of(train)
     span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
     known = is_number(amplitude_ma_pp, integer=False) and amplitude_ma_pp >= 0
     amplitude = exact(amplitude_ma_pp if known else wave.carrier.amplitude_ma_pp)
@@ -319,3 +332,31 @@ def _listed(names: list[str]) -> str:
 
 def _is_share(share: float) -> bool:
     return is_number(share, integer=False) and share != 0
+
+
+def _rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
+    return effective_rows(QUANTITIES, limits, caps)
+
+
+def _no_interval(train: Train, limits: Limits) -> int:
+    """A hold is renewed."""
+    return 0
+
+
+RULES = ModalityRules(
+    quantities=QUANTITIES,
+    budgets=BUDGETS,
+    formulas=FORMULAS,
+    # Areas: own choice: from a small HD electrode to a large sponge; mm2 or m2 taken for cm2 fall outside.
+    contacts=DeclaredContacts(fewest=2, most=64, area_low_cm2=0.5, area_high_cm2=100.0),
+    inputs=(),
+    stop="ramp",
+    check=check,
+    check_facts=check_facts,
+    check_slew=check_slew,
+    rows=_rows,
+    amplitude_ceiling=amplitude_ceiling,
+    exposure=exposure,
+    ramp_down_max_ns=ramp_down_max_ns,
+    interval_after_ns=_no_interval,
+)

@@ -9,40 +9,25 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
-from drivers.capabilities import Capabilities, Envelope
-from drivers.stimulation import Hold, MagneticPulse, Modality, Output, PulseTrain, Sine, Train
+from drivers.capabilities import Capabilities
+from drivers.stimulation import MODALITIES, Modality, Train
 from safety.limits import Limits, load
 from safety.modalities import Declared, Facts, budgets_of, quantities_of, rows
+from tests.safety.examples import EXAMPLES
+from tests.safety.examples.example import TODAY
+from tests.safety.examples.rtms import COIL, pulses
+from tests.safety.examples.tacs import PAIR, hold
 
-TODAY = "2026-06-01"
+__all__ = ["COIL", "MODALITIES", "PAIR", "TODAY", "hold", "pulses"]
+
 FACTS = Facts(today=TODAY, impedance_kohm=5.0)
-MODALITIES: tuple[Modality, ...] = ("tacs", "rtms")
 KEYS = {
     "ann": "a3cfbb5c6f1c5b7d3f8fdb8f61e3a7f03d2ff3e7d8d7c6b5a49382716f5e4d3c",
     "bob": "b3cfbb5c6f1c5b7d3f8fdb8f61e3a7f03d2ff3e7d8d7c6b5a49382716f5e4d3c",
 }
-# Well inside the absolute bounds, and such that the valid trains below pass.
-PROTOCOL: Mapping[str, Mapping[str, float]] = {
-    "amplitude_ma_pp": {"max": 2.0},
-    "frequency_hz": {"min": 4.0, "max": 40.0},
-    "phase_rad": {"min": -6.28, "max": 6.28},
-    "ramp_up_ms": {"min": 50, "max": 5000},
-    "ramp_down_ms": {"min": 50, "max": 200},
-    "duration_ms": {"max": 400},
-    "slew_ma_per_s": {"max": 1.0},
-    "impedance_kohm": {"min": 0.1, "max": 15.0},
-    "density_ma_cm2": {"max": 0.06},
-    "amplitude_pct_mso": {"max": 80.0},
-    "rate_hz": {"min": 1.0, "max": 20.0},
-    "n_pulses": {"max": 45},
-    "pct_rmt": {"max": 120.0},
-    "train_s": {"max": 5.0},
-    "interval_s": {"min": 6.0},
-}
-BUDGETS = {"on_time_s": 1200.0, "charge_c": 1.2, "n_pulses": 1500}
-
 Document = dict[str, Any]
 
 
@@ -60,14 +45,9 @@ def provenance(unit: str) -> Document:
 
 def document(modality: Modality) -> Document:
     """A valid limits file as nested tables, fresh each time, to be bent by a test."""
-    rtms = modality == "rtms"
-    inputs: Document = {"consent_on": datetime.date(2026, 1, 2)}
-    if rtms:
-        inputs |= {
-            "motor_threshold_pct_mso": 50.0,
-            "motor_threshold_measured_on": datetime.date.fromisoformat(TODAY),
-        }
-    budgets = {b.name: {"max": BUDGETS[b.name], **provenance(b.unit)} for b in budgets_of(modality)}
+    example = EXAMPLES[modality]
+    inputs: Document = {"consent_on": datetime.date(2026, 1, 2), **example.inputs}
+    budgets = {b.name: {"max": example.budgets[b.name], **provenance(b.unit)} for b in budgets_of(modality)}
     return copy.deepcopy(
         {
             "file": {
@@ -93,11 +73,9 @@ def document(modality: Modality) -> Document:
             },
             "modality": {"name": modality},
             "inputs": inputs,
-            "contacts": {"coil": {"coil": "figure-8"}}
-            if rtms
-            else {"F3": {"area_cm2": 25.0}, "Oz": {"area_cm2": 35.0}},
+            "contacts": dict(example.contacts),
             "site_limits": {},
-            "protocol_limits": {d.name: row(d, PROTOCOL[d.name]) for d in quantities_of(modality)},
+            "protocol_limits": {d.name: row(d, example.protocol[d.name]) for d in quantities_of(modality)},
             "participant_limits": {},
             "budgets": {"session": budgets},
             "watch": {
@@ -152,28 +130,16 @@ def limits_of(modality: Modality) -> Limits:
 
 
 def caps_of(modality: Modality) -> Capabilities:
-    """A device as the open device protocol describes it, for one modality."""
-    tacs = {
-        "amplitude_ma_pp": Envelope(low=0.0, high=4.0, step=0.01),
-        "frequency_hz": Envelope(low=0.1, high=100.0, step=0.01),
-        "phase_rad": Envelope(low=-6.283, high=6.283, step=0.0),
-        "ramp_up_ms": Envelope(low=10, high=30_000, step=1),
-        "ramp_down_ms": Envelope(low=10, high=30_000, step=1),
-        "duration_ms": Envelope(low=50, high=500, step=1),
-    }
-    rtms = {
-        "amplitude_pct_mso": Envelope(low=0.0, high=100.0, step=1.0),
-        "rate_hz": Envelope(low=0.1, high=100.0, step=0.1),
-        "n_pulses": Envelope(low=1, high=10_000, step=1),
-    }
+    """A device as the open device protocol would describe it, for one modality."""
+    example = EXAMPLES[modality]
     return Capabilities(
         driver="open_device",
         model="M",
         serial="SIM-1",
         firmware="1",
         modalities=(modality,),
-        outputs=("coil",) if modality == "rtms" else ("F3", "Oz", "F4"),
-        envelopes=tacs if modality == "tacs" else rtms,
+        outputs=example.outputs,
+        envelopes=dict(example.envelopes),
         onset_latency_ns=500_000,
         stop_latency_ns=500_000,
         link_timeout_ms=250,
@@ -185,46 +151,15 @@ def caps_of(modality: Modality) -> Capabilities:
     )
 
 
-PAIR = (Output(name="F3", share=1.0), Output(name="Oz", share=-1.0))
-COIL = (Output(name="coil", share=1.0),)
-
-
-def hold(
-    amplitude_ma_pp: float = 1.0,
-    frequency_hz: float = 10.0,
-    phase_rad: float = 0.0,
-    ramp_up_ms: int = 1000,
-    ramp_down_ms: int = 100,
-    duration_ms: int = 400,
-    outputs: tuple[Output, ...] = PAIR,
-    modality: Modality = "tacs",
-) -> Train:
-    carrier = Sine(amplitude_ma_pp=amplitude_ma_pp, frequency_hz=frequency_hz, phase_rad=phase_rad)
-    wave = Hold(carrier=carrier, ramp_up_ms=ramp_up_ms, ramp_down_ms=ramp_down_ms, duration_ms=duration_ms)
-    return Train(modality=modality, outputs=outputs, waveform=wave)
-
-
-def pulses(
-    amplitude_pct_mso: float = 45.0,
-    rate_hz: float = 10.0,
-    n_pulses: int = 40,
-    outputs: tuple[Output, ...] = COIL,
-    modality: Modality = "rtms",
-) -> Train:
-    pulse = MagneticPulse(amplitude_pct_mso=amplitude_pct_mso)
-    wave = PulseTrain(pulse=pulse, rate_hz=rate_hz, n_pulses=n_pulses)
-    return Train(modality=modality, outputs=outputs, waveform=wave)
-
-
 def valid_train(modality: Modality) -> Train:
     """A train that passes the valid file, the device and the facts of this module."""
-    return hold() if modality == "tacs" else pulses()
+    return EXAMPLES[modality].train()
 
 
 def with_quantity(modality: Modality, name: str, value: object) -> Train:
     """The valid train with one of its quantities replaced by anything."""
     bent: dict[str, Any] = {name: value}
-    return hold(**bent) if modality == "tacs" else pulses(**bent)
+    return EXAMPLES[modality].train(**bent)
 
 
 @st.composite
@@ -284,10 +219,13 @@ def trains_near(draw: st.DrawFn, limits: Limits, caps: Capabilities) -> Train:
             ]
             inside = st.floats(min(low, high), max(low, high))
             numbers[name] = draw(st.one_of(st.sampled_from(edges), inside, st.sampled_from(NASTY)))
-    if limits.modality == "rtms":
-        return pulses(**numbers)
+    example = EXAMPLES[limits.modality]
+    outputs = example.train().outputs
+    if len(outputs) == 1:
+        return example.train(**numbers)
     share = draw(st.sampled_from([1.0, 1.0, 1.0, -1.0, 0.5, 1.0 + 1e-8, 2.0, math.nan]))
-    return hold(**numbers, outputs=(Output(name="F3", share=share), Output(name="Oz", share=-1.0)))
+    bent = (msgspec.structs.replace(outputs[0], share=share), *outputs[1:])
+    return example.train(**numbers, outputs=bent)
 
 
 def quantity_of(modality: Modality, name: str) -> Declared:

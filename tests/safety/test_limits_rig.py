@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from safety import limits as limits_module
 from safety.limits import load
 from safety.rig_tables import WEAK_PUBLIC_KEYS, is_simulated, is_weak
-from safety.strict_table import Problems, Table
 from tests.safety.documents import bent, key_lines, problems
 from tests.safety.strategies import KEYS, document, to_toml
 
@@ -159,8 +157,3 @@ def test_the_path_of_the_relay_fits_a_socket(endpoint: str):
 
 def test_the_longest_path_of_a_relay():
     assert problems(bent("tacs", ("relay", "endpoint"), "unix:/" + "a" * 106)) == ()
-
-
-def test_a_modality_without_a_rule_for_its_contacts_is_a_broken_invariant():
-    with pytest.raises(AssertionError):
-        limits_module._read_contact(Table({}, "", Problems()), "F3", "tus")  # type: ignore[arg-type]

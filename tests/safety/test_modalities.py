@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import msgspec
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.stimulation import Modality, Output, Train, quantities
+from drivers.stimulation import Modality, Output, Train, is_whole, quantities
 from safety.limits import load
 from safety.messages import Reason, Row
 from safety.modalities import (
     REASONS,
     Facts,
+    WrongTrain,
     amplitude_ceiling,
     budgets_of,
     check,
@@ -45,9 +47,8 @@ from tests.safety.strategies import (
 )
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_each_modality_refuses_the_trains_of_the_other(modality: Modality):
-    other: Modality = "rtms" if modality == "tacs" else "tacs"
+@pytest.mark.parametrize(("modality", "other"), list(itertools.permutations(MODALITIES, 2)))
+def test_each_modality_refuses_the_trains_of_every_other(modality: Modality, other: Modality):
     for train in (
         valid_train(other),
         msgspec.structs.replace(valid_train(other), modality=modality),
@@ -55,7 +56,7 @@ def test_each_modality_refuses_the_trains_of_the_other(modality: Modality):
     ):
         for caps in (
             caps_of(modality),
-            msgspec.structs.replace(caps_of(modality), modalities=("tacs", "rtms")),
+            msgspec.structs.replace(caps_of(modality), modalities=MODALITIES),
         ):
             assert "ILK-106" in codes(check(train, limits_of(modality), caps, FACTS))
 
@@ -166,29 +167,41 @@ def test_a_step_down_from_a_permitted_train_is_refused_by_no_upper_limit(asked: 
 # What is neither
 
 
-def test_an_unknown_modality_or_waveform_is_a_broken_invariant():
-    odd_limits = msgspec.structs.replace(limits_of("tacs"), modality="tus")
-    odd_train = msgspec.structs.replace(hold(), waveform=object())
+def test_an_unknown_modality_is_a_broken_invariant():
+    odd_limits = msgspec.structs.replace(limits_of("tacs"), modality="odd")
+    odd_train = msgspec.structs.replace(hold(), modality="odd")
     caps = caps_of("tacs")
     calls = (
-        lambda: quantities_of("tus"),
-        lambda: budgets_of("tus"),
-        lambda: formulas_of("tus"),
-        lambda: stop_how("tus"),
+        lambda: quantities_of("odd"),
+        lambda: budgets_of("odd"),
+        lambda: formulas_of("odd"),
+        lambda: stop_how("odd"),
         lambda: check_facts(odd_limits, FACTS),
+        lambda: check(hold(), odd_limits, caps, FACTS),
         lambda: rows(odd_limits, caps),
         lambda: amplitude_ceiling(odd_limits.modality, (), 0.0, 0),
         lambda: ramp_down_max_ns(odd_limits),
-        lambda: check(odd_train, limits_of("tacs"), caps, FACTS),
-        lambda: check_slew(odd_train, 0.0, limits_of("tacs")),
+        lambda: interval_after_ns(hold(), odd_limits),
         lambda: exposure(odd_train, 1, 0.0),
-        lambda: ramp_down_ns(odd_train),
-        lambda: interval_after_ns(odd_train, limits_of("tacs")),
+        lambda: is_whole(odd_train),
     )
     for call in calls:
         with pytest.raises(AssertionError):
             call()
-    assert "ILK-106" in codes(check(hold(), odd_limits, caps, FACTS))
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_waveform_of_another_modality_is_refused_and_spends_nothing_unseen(modality: Modality):
+    """Where it is judged it is refused, and no further does it get."""
+    limits, caps = limits_of(modality), caps_of(modality)
+    others = [valid_train(other).waveform for other in MODALITIES if other != modality]
+    for waveform in others:
+        odd = msgspec.structs.replace(valid_train(modality), waveform=waveform)
+        assert not is_whole(odd)
+        assert "ILK-106" in codes(check(odd, limits, caps, FACTS))
+        assert codes(check_slew(odd, 0.0, limits)) in (["ILK-106"], [])
+        with pytest.raises(WrongTrain):
+            exposure(odd, 1, 0.0)
 
 
 # Stopping
