@@ -139,7 +139,7 @@ def _show_check(files: Files, rows: tuple[Row, ...], against: tuple[str, ...]) -
     for row in rows:
         limit(row.quantity, row.low, row.high, row.unit, row.status, f"{row.set_by}: {row.source}")
     for budget in limits.budgets:
-        why = f"budget of the {budget.scope}: {budget.source}"
+        why = f"budget, {budget.scope}: {budget.source}"
         limit(budget.name, 0.0, budget.high, budget.unit, budget.status, why)
     say(f"session  {session.general.title or files.session_path}  digest {session.digest[:16]}")
     valid = f"valid {limits.valid_from} to {limits.valid_until}"

@@ -53,7 +53,9 @@ def covers(have: Exposure, need: Exposure) -> bool:
 def over_budget(limits: Limits, spent: Exposure) -> tuple[tuple[Budget, float], ...]:
     """Each budget that `spent` exceeds, with the sum. A sum that is not a number exceeds every budget."""
     return tuple(
-        (b, spent_of(spent, b.name)) for b in limits.budgets if not spent_of(spent, b.name) <= b.high
+        (b, spent_of(spent, b.name))
+        for b in limits.budgets
+        if b.scope == "session" and not spent_of(spent, b.name) <= b.high
     )
 
 
@@ -66,6 +68,8 @@ def spent_of(spent: Exposure, name: BudgetName) -> float:
             return spent.charge_c
         case "n_pulses":
             return float(spent.n_pulses)
+        case "n_sessions" | "n_days":
+            return float(spent != NOTHING)
         case _:
             assert_never(name)
 

@@ -45,8 +45,10 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
     ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
     return Allowed(
         rows=state.rows if with_rows else (),
-        used={b.name: doses.spent_of(state.dose.granted, b.name) for b in limits.budgets},
-        budget={b.name: b.high for b in limits.budgets},
+        used={
+            b.name: doses.spent_of(state.dose.granted, b.name) for b in limits.budgets if b.scope == "session"
+        },
+        budget={b.name: b.high for b in limits.budgets if b.scope == "session"},
         not_before_ns=state.not_before_ns,
         busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
         amplitude_now=level,

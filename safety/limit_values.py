@@ -10,8 +10,9 @@ from drivers.stimulation import Modality, Value
 Status = Literal["verified", "unverified"]
 Role = Literal["operator", "officer"]
 LayerName = Literal["site", "protocol", "participant"]
-Scope = Literal["session"]
-BudgetName = Literal["on_time_s", "charge_c", "n_pulses"]
+Scope = Literal["pulse", "train", "session", "24h", "7d", "course", "in_a_row"]
+BudgetName = Literal["on_time_s", "charge_c", "n_pulses", "n_sessions", "n_days"]
+SpacingName = Literal["gap_s", "washout_s"]
 Coil = Literal["figure-8", "round"]
 
 
@@ -29,12 +30,28 @@ class Limit(Value, frozen=True):
 
 
 class Budget(Value, frozen=True):
-    """How much may be delivered within `scope`. Longer scopes are further members of `Scope`."""
+    """How much one participant may be given of one modality within `scope`.
+
+    `pulse`, `train`, `session`; `24h` and `7d` before this instant; `course`: since the participant was made. `in_a_row`
+    counts calendar days with output, up to today.
+    """
 
     name: BudgetName
     scope: Scope
     unit: str
     high: float
+    source: str
+    edition: str
+    status: Status
+
+
+class Spacing(Value, frozen=True):
+    """The least time without output before a session's first: `gap_s` since the last session of the same modality,
+    `washout_s` since the last of any other."""
+
+    name: SpacingName
+    unit: str
+    low: float
     source: str
     edition: str
     status: Status
@@ -119,6 +136,7 @@ class Limits(Value, frozen=True):
     contacts: tuple[Contact, ...]
     inputs: Inputs
     budgets: tuple[Budget, ...]
+    spacing: tuple[Spacing, ...]
     watch: Watch
     unverified: tuple[str, ...]
     digest: str
@@ -138,8 +156,8 @@ class Limits(Value, frozen=True):
     def contact(self, name: str) -> Contact | None:
         return next((contact for contact in self.contacts if contact.name == name), None)
 
-    def budget(self, name: BudgetName, scope: Scope = "session") -> float:
-        """The budget of that name, 0 where there is none: a missing limit allows nothing."""
+    def budget(self, name: BudgetName, scope: Scope) -> float:
+        """The budget of that name and scope, 0 where there is none: a missing limit allows nothing."""
         return next((b.high for b in self.budgets if b.name == name and b.scope == scope), 0.0)
 
 

@@ -24,6 +24,7 @@ from safety.limit_values import (
     Limits,
     Person,
     RelayLink,
+    Spacing,
     Status,
     Watch,
 )
@@ -31,10 +32,12 @@ from safety.modalities import (
     Declared,
     DeclaredBudget,
     DeclaredContacts,
+    DeclaredSpacing,
     budgets_of,
     formulas_of,
     quantities_of,
     rules_of,
+    spacing_of,
 )
 from safety.rig_tables import LOWER_NAME, NAME, read_device, read_people, read_relay, read_watch
 from safety.strict_table import FILE, Problems, Table
@@ -49,11 +52,13 @@ __all__ = [
     "LimitsErrors",
     "Person",
     "RelayLink",
+    "Spacing",
     "Watch",
     "load",
 ]
 
 BYTES_MAX = 65_536
+SPACING_S_MAX = 31_536_000.0  # own choice: a year; longer is a mistake of unit
 VALID_DAYS_MAX = 366  # own choice: somebody looks at the file at least once a year
 INTEGER_MAX = 2**53
 CONTACT_NAME = re.compile(r"[A-Za-z0-9_-]{1,16}")
@@ -109,6 +114,7 @@ def _read(root: Table, digest: str) -> Limits:
     modality = _read_modality(root.table("modality"))
     rows = _read_layers(root, modality)
     budgets = _read_budgets(root.table("budgets"), modality)
+    spacing = _read_spacing(root.table("spacing"), modality)
     limits = Limits(
         schema=file.integer("schema", 1, 1, "(what this version reads)"),
         serial=file.integer("serial", 1, INTEGER_MAX, "higher than that of the file before"),
@@ -127,8 +133,9 @@ def _read(root: Table, digest: str) -> Limits:
         contacts=_read_contacts(root.table("contacts"), modality),
         inputs=_read_inputs(inputs, modality),
         budgets=budgets,
+        spacing=spacing,
         watch=read_watch(root.table("watch")),
-        unverified=_unverified(modality, rows, budgets),
+        unverified=_unverified(modality, rows, budgets, spacing),
         digest=digest,
     )
     _check_dates(limits, file, inputs)
@@ -254,18 +261,21 @@ def _read_inputs(table: Table, modality: Modality | None) -> Inputs:
 
 
 def _read_budgets(table: Table, modality: Modality | None) -> tuple[Budget, ...]:
-    """How much a session may spend. Longer scopes will be further tables beside `session`."""
-    session = table.table("session", "a table of the budgets of one session")
-    table.close()
+    """How much may be spent: a table a scope that the modality declares, in it a row for each of its budgets."""
     if modality is None:
         return ()
-    budgets = tuple(_read_budget(session, declared) for declared in budgets_of(modality))
-    session.close()
-    return budgets
+    declared = budgets_of(modality)
+    budgets: list[Budget] = []
+    for scope in dict.fromkeys(each.scope for each in declared):
+        inside = table.table(scope, f"a table of the budgets {scope}")
+        budgets += (_read_budget(inside, each) for each in declared if each.scope == scope)
+        inside.close()
+    table.close()
+    return tuple(budgets)
 
 
-def _read_budget(session: Table, declared: DeclaredBudget) -> Budget:
-    row = session.table(declared.name, f"a table of the budget {declared.name} in {declared.unit}")
+def _read_budget(table: Table, declared: DeclaredBudget) -> Budget:
+    row = table.table(declared.name, f"a table of the budget {declared.name} in {declared.unit}")
     about = f"{declared.unit} (absolute bound: {declared.source}, {declared.edition})"
     if declared.integer:
         high = float(row.integer("max", 0, int(declared.high), about))
@@ -275,7 +285,7 @@ def _read_budget(session: Table, declared: DeclaredBudget) -> Budget:
     row.close()
     return Budget(
         name=declared.name,
-        scope="session",
+        scope=declared.scope,
         unit=unit,
         high=high,
         source=source,
@@ -284,17 +294,40 @@ def _read_budget(session: Table, declared: DeclaredBudget) -> Budget:
     )
 
 
+def _read_spacing(table: Table, modality: Modality | None) -> tuple[Spacing, ...]:
+    """How long there must have been no output before a session begins."""
+    if modality is None:
+        return ()
+    spacing = tuple(_read_gap(table, declared) for declared in spacing_of(modality))
+    table.close()
+    return spacing
+
+
+def _read_gap(table: Table, declared: DeclaredSpacing) -> Spacing:
+    row = table.table(declared.name, f"a table of the least {declared.name}")
+    about = f"s (absolute bound: {declared.source}, {declared.edition})"
+    low = row.number("min", declared.low, SPACING_S_MAX, about)
+    unit, source, edition, status = _read_provenance(row, "s")
+    row.close()
+    return Spacing(name=declared.name, unit=unit, low=low, source=source, edition=edition, status=status)
+
+
 def _unverified(
-    modality: Modality | None, rows: tuple[Limit, ...], budgets: tuple[Budget, ...]
+    modality: Modality | None,
+    rows: tuple[Limit, ...],
+    budgets: tuple[Budget, ...],
+    spacing: tuple[Spacing, ...],
 ) -> tuple[str, ...]:
     """Every number, of code and of file, that nobody has checked against its source."""
     if modality is None:
         return ()
     named: list[tuple[str, Status]] = [
         *((f"absolute.{declared.name}", declared.status) for declared in quantities_of(modality)),
-        *((f"absolute.{declared.name}", declared.status) for declared in budgets_of(modality)),
+        *((f"absolute.{each.scope}.{each.name}", each.status) for each in budgets_of(modality)),
+        *((f"absolute.{each.name}", each.status) for each in spacing_of(modality)),
         *((f"tissue.{formula.name}", formula.status) for formula in formulas_of(modality)),
         *((f"{row.layer}.{row.quantity}", row.status) for row in rows),
         *((f"{budget.scope}.{budget.name}", budget.status) for budget in budgets),
+        *((f"spacing.{each.name}", each.status) for each in spacing),
     ]
     return tuple(name for name, status in named if status == "unverified")

@@ -193,7 +193,7 @@ def _states(genesis: Genesis, lines: list[Line]) -> list[tuple[int, State]]:
 
 def _doses(genesis: Genesis, states: Sequence[tuple[int, State]]) -> Iterator[DoseAt]:
     """The dose wherever it changed, and at the last entry."""
-    names = [budget.name for budget in genesis.rules.limits.budgets]
+    names = [budget.name for budget in genesis.rules.limits.budgets if budget.scope == "session"]
     before = None
     for index, (t_ns, state) in enumerate(states):
         dose = state.dose

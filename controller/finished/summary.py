@@ -244,6 +244,8 @@ def _dose(ledger: RunLedger) -> Iterator[DoseLine]:
         return
     last = ledger.dose[-1] if ledger.dose else None
     for budget in ledger.genesis.rules.limits.budgets:
+        if budget.scope != "session":
+            continue
         yield DoseLine(
             name=budget.name,
             unit=budget.unit,

@@ -14,7 +14,14 @@ from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import rtms, tacs
 from safety.modalities.bounds import falls_or_stays, is_number
-from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.quantities import (
+    Declared,
+    DeclaredBudget,
+    DeclaredSpacing,
+    Exposure,
+    Facts,
+    Formula,
+)
 from safety.modalities.reasons import REASONS, ReasonText
 from safety.modalities.rules import DeclaredContacts, DeclaredInput, ModalityRules, WrongTrain
 
@@ -24,6 +31,7 @@ __all__ = [
     "DeclaredBudget",
     "DeclaredContacts",
     "DeclaredInput",
+    "DeclaredSpacing",
     "Exposure",
     "Facts",
     "Formula",
@@ -44,6 +52,7 @@ __all__ = [
     "ramp_down_ns",
     "rows",
     "rules_of",
+    "spacing_of",
     "stop_how",
 ]
 
@@ -65,8 +74,13 @@ def quantities_of(modality: Modality) -> tuple[Declared, ...]:
 
 
 def budgets_of(modality: Modality) -> tuple[DeclaredBudget, ...]:
-    """Every budget of a session that limits.toml must give for a modality."""
+    """Every budget that limits.toml must give for a modality, scope by scope."""
     return rules_of(modality).budgets
+
+
+def spacing_of(modality: Modality) -> tuple[DeclaredSpacing, ...]:
+    """Every time without output, before a session, that limits.toml must give for a modality."""
+    return rules_of(modality).spacing
 
 
 def formulas_of(modality: Modality) -> tuple[Formula, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drivers.stimulation import Value
-from safety.limit_values import BudgetName, Status
+from safety.limit_values import BudgetName, Scope, SpacingName, Status
 
 Sides = Literal["max", "min", "both"]
 Down = Literal["less", "same"]
@@ -36,12 +36,24 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredBudget:
-    """One budget of a session and the most that any file may set it to."""
+    """One budget in one scope, and the most that any file may set it to: limits.toml must have its row."""
 
     name: BudgetName
+    scope: Scope
     unit: str
     high: float
     integer: bool
+    source: str
+    edition: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredSpacing:
+    """One time without output before a session, and the least that any file may set it to, both in s."""
+
+    name: SpacingName
+    low: float
     source: str
     edition: str
     status: Status

@@ -31,11 +31,19 @@ from safety.modalities.bounds import (
     waveform_of,
 )
 from safety.modalities.facts import dated_facts
-from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.quantities import (
+    Declared,
+    DeclaredBudget,
+    DeclaredSpacing,
+    Exposure,
+    Facts,
+    Formula,
+)
 from safety.modalities.reasons import FACT_MISSING, FACT_OUTDATED, OUTPUTS, TRAIN_TOO_LONG, WRONG_KIND, reason
 from safety.modalities.rules import DeclaredContacts, DeclaredInput, ModalityRules, WrongTrain
 
 _ROSSI = "Rossi et al. 2009, Clin Neurophysiol 120:2008, table 4; kept by Rossi et al. 2021"
+_SAINT = "Cole et al. 2020, AJP 10.1176/appi.ajp.2019.19070720"
 
 AMPLITUDE = Declared(
     name="amplitude_pct_mso",
@@ -121,6 +129,7 @@ QUANTITIES = (*ASKED, INTENSITY, TRAIN_TIME, INTERVAL)
 BUDGETS = (
     DeclaredBudget(
         name="on_time_s",
+        scope="session",
         unit="s",
         high=5400.0,
         integer=False,
@@ -130,12 +139,79 @@ BUDGETS = (
     ),
     DeclaredBudget(
         name="n_pulses",
+        scope="session",
         unit="pulses",
         high=3000.0,
         integer=True,
         source="cleared depression session, brainultimate.com protocols: 75 trains of 40",
         edition="web page",
         status="verified",
+    ),
+    DeclaredBudget(
+        name="n_pulses",
+        scope="24h",
+        unit="pulses",
+        high=18_000.0,
+        integer=True,
+        source=f"{_SAINT}: 10 times 1,800 pulses a day",
+        edition="2020",
+        status="verified",
+    ),
+    DeclaredBudget(
+        name="n_pulses",
+        scope="7d",
+        unit="pulses",
+        high=38_880.0,
+        integer=True,
+        source="Anderson et al. 2006: 12,960 pulses a day, 38,880 in a week, healthy men",
+        edition="2006, from memory",
+        status="unverified",
+    ),
+    DeclaredBudget(
+        name="n_pulses",
+        scope="course",
+        unit="pulses",
+        high=90_000.0,
+        integer=True,
+        source="cleared depression course, brainultimate.com protocols: 3,000 pulses, 5 days a week, 6 weeks",
+        edition="web page",
+        status="verified",
+    ),
+    DeclaredBudget(
+        name="n_sessions",
+        scope="24h",
+        unit="sessions",
+        high=10.0,
+        integer=True,
+        source=f"{_SAINT}: 10 a day",
+        edition="2020",
+        status="verified",
+    ),
+    DeclaredBudget(
+        name="n_sessions",
+        scope="course",
+        unit="sessions",
+        high=50.0,
+        integer=True,
+        source=f"{_SAINT}: 10 a day for 5 days",
+        edition="2020",
+        status="verified",
+    ),
+)
+SPACING = (
+    DeclaredSpacing(
+        name="gap_s",
+        low=1800.0,
+        source="three blocks back to back lowered excitability, 30 min apart raised it: fnins.2020.00576",
+        edition="2020",
+        status="verified",
+    ),
+    DeclaredSpacing(
+        name="washout_s",
+        low=86_400.0,
+        source="own choice: a day, far longer than the after-effects of one session",
+        edition="1",
+        status="unverified",
     ),
 )
 
@@ -370,6 +446,7 @@ def _no_ramp(limits: Limits) -> int:
 RULES = ModalityRules(
     quantities=QUANTITIES,
     budgets=BUDGETS,
+    spacing=SPACING,
     formulas=FORMULAS,
     # The tables stem from figure-8 and round coils; a deep H-coil had more seizures.
     contacts=DeclaredContacts(fewest=1, most=1, coils=("figure-8", "round")),

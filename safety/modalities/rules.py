@@ -15,7 +15,14 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import Hold, Train
 from safety.limit_values import Coil, Limits
 from safety.messages import Reason, Row
-from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.quantities import (
+    Declared,
+    DeclaredBudget,
+    DeclaredSpacing,
+    Exposure,
+    Facts,
+    Formula,
+)
 
 
 class WrongTrain(TypeError):
@@ -54,6 +61,7 @@ class ModalityRules:
 
     quantities: tuple[Declared, ...]
     budgets: tuple[DeclaredBudget, ...]
+    spacing: tuple[DeclaredSpacing, ...]
     formulas: tuple[Formula, ...]
     contacts: DeclaredContacts
     inputs: tuple[DeclaredInput, ...]

@@ -28,7 +28,14 @@ from safety.modalities.bounds import (
     waveform_of,
 )
 from safety.modalities.facts import dated_facts
-from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.quantities import (
+    Declared,
+    DeclaredBudget,
+    DeclaredSpacing,
+    Exposure,
+    Facts,
+    Formula,
+)
 from safety.modalities.reasons import DENSITY, FACT_MISSING, IMPEDANCE, OUTPUTS, SLEW, WRONG_KIND, reason
 from safety.modalities.rules import DeclaredContacts, ModalityRules, hold_of
 
@@ -157,6 +164,7 @@ QUANTITIES = (*ASKED, SLEW_RATE, CONTACT_IMPEDANCE, CURRENT_DENSITY)
 BUDGETS = (
     DeclaredBudget(
         name="on_time_s",
+        scope="session",
         unit="s",
         high=2400.0,
         integer=False,
@@ -166,12 +174,69 @@ BUDGETS = (
     ),
     DeclaredBudget(
         name="charge_c",
+        scope="session",
         unit="C",
         high=7.2,
         integer=False,
         source="Bikson et al. 2016, PMC5007190: up to 7.2 C; binds before 40 min at 4 mA, which are 9.6 C",
         edition="2016",
         status="verified",
+    ),
+    DeclaredBudget(
+        name="on_time_s",
+        scope="24h",
+        unit="s",
+        high=3600.0,
+        integer=False,
+        source="Antal et al. 2026, PMC7618810: well established up to 60 min a day",
+        edition="2017-2025 update",
+        status="verified",
+    ),
+    DeclaredBudget(
+        name="on_time_s",
+        scope="7d",
+        unit="s",
+        high=25_200.0,
+        integer=False,
+        source="own choice: seven times the 60 min a day of Antal et al. 2026",
+        edition="1",
+        status="unverified",
+    ),
+    DeclaredBudget(
+        name="on_time_s",
+        scope="course",
+        unit="s",
+        high=108_000.0,
+        integer=False,
+        source="own choice: thirty times the 60 min a day of Antal et al. 2026",
+        edition="1",
+        status="unverified",
+    ),
+    DeclaredBudget(
+        name="n_sessions",
+        scope="24h",
+        unit="sessions",
+        high=4.0,
+        integer=True,
+        source="own choice: 60 min a day in no more than four parts",
+        edition="1",
+        status="unverified",
+    ),
+)
+SPACING = (
+    DeclaredSpacing(
+        name="gap_s",
+        low=1500.0,
+        source="tDCS repeated after 25 min did better than after 5 min: Clin Neurophysiol 2014, daneshyari 3043179",
+        edition="2014, of tDCS",
+        status="unverified",
+    ),
+    DeclaredSpacing(
+        name="washout_s",
+        low=86_400.0,
+        source="own choice: a day, far longer than the after-effects of one session",
+        edition="1",
+        status="unverified",
     ),
 )
 FORMULAS: tuple[Formula, ...] = ()
@@ -346,6 +411,7 @@ def _no_interval(train: Train, limits: Limits) -> int:
 RULES = ModalityRules(
     quantities=QUANTITIES,
     budgets=BUDGETS,
+    spacing=SPACING,
     formulas=FORMULAS,
     # Areas: own choice: from a small HD electrode to a large sponge; mm2 or m2 taken for cm2 fall outside.
     contacts=DeclaredContacts(fewest=2, most=64, area_low_cm2=0.5, area_high_cm2=100.0),

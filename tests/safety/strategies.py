@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from drivers.capabilities import Capabilities
 from drivers.stimulation import MODALITIES, Modality, Train
 from safety.limits import Limits, load
-from safety.modalities import Declared, Facts, budgets_of, quantities_of, rows
+from safety.modalities import Declared, Facts, budgets_of, quantities_of, rows, spacing_of
 from tests.safety.examples import EXAMPLES
 from tests.safety.examples.example import TODAY
 from tests.safety.examples.rtms import COIL, pulses
@@ -47,7 +47,10 @@ def document(modality: Modality) -> Document:
     """A valid limits file as nested tables, fresh each time, to be bent by a test."""
     example = EXAMPLES[modality]
     inputs: Document = {"consent_on": datetime.date(2026, 1, 2), **example.inputs}
-    budgets = {b.name: {"max": example.budgets[b.name], **provenance(b.unit)} for b in budgets_of(modality)}
+    budgets: dict[str, Document] = {}
+    for b in budgets_of(modality):  # the scopes beyond the session are at their bounds
+        high = example.budgets[b.name] if b.scope == "session" else int(b.high) if b.integer else b.high
+        budgets.setdefault(b.scope, {})[b.name] = {"max": high, **provenance(b.unit)}
     return copy.deepcopy(
         {
             "file": {
@@ -77,7 +80,8 @@ def document(modality: Modality) -> Document:
             "site_limits": {},
             "protocol_limits": {d.name: row(d, example.protocol[d.name]) for d in quantities_of(modality)},
             "participant_limits": {},
-            "budgets": {"session": budgets},
+            "budgets": budgets,
+            "spacing": {s.name: {"min": s.low, **provenance("s")} for s in spacing_of(modality)},
             "watch": {
                 "data_age_ms": 250,
                 "heartbeat_ms": 100,
@@ -171,9 +175,11 @@ def limits_documents(draw: st.DrawFn, modality: Modality) -> Document:
             if layer == "protocol" or draw(st.booleans()):
                 doc[f"{layer}_limits"][declared.name] = row(declared, draw(_ends(declared)))
     for budget in budgets_of(modality):
-        doc["budgets"]["session"][budget.name]["max"] = draw(
+        doc["budgets"][budget.scope][budget.name]["max"] = draw(
             _number(0.0, budget.high, integer=budget.integer)
         )
+    for spacing in spacing_of(modality):
+        doc["spacing"][spacing.name]["min"] = draw(st.floats(spacing.low, 31_536_000.0))
     return doc
 
 

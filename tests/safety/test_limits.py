@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from drivers.stimulation import Modality
 from safety.limit_values import is_iso_date
 from safety.limits import Limits, load
-from safety.modalities import budgets_of, formulas_of, quantities_of
+from safety.modalities import budgets_of, formulas_of, quantities_of, spacing_of
 from tests.safety.strategies import KEYS, MODALITIES, document, limits_bytes, limits_of, to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,8 +69,9 @@ def test_look_ups_allow_nothing_that_is_not_there():
     ann, oz = limits.person("ann"), limits.contact("Oz")
     assert ann is not None and ann.role == "operator" and limits.person("eve") is None
     assert oz is not None and oz.area_cm2 == 35.0 and limits.contact("oz") is None
-    assert limits.budget("charge_c") == 1.2
-    assert limits.budget("n_pulses") == 0.0
+    assert limits.budget("charge_c", "session") == 1.2
+    assert limits.budget("charge_c", "24h") == limits.budget("n_pulses", "session") == 0.0
+    assert limits.budget("on_time_s", "24h") == 3600.0
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -109,14 +110,17 @@ def test_unverified_numbers_of_file_and_code_are_all_named(modality: Modality):
     doc = document(modality)
     named = set(load(to_toml(doc)).unverified)
     assert {f"protocol.{d.name}" for d in quantities_of(modality)} <= named
-    assert {f"session.{b.name}" for b in budgets_of(modality)} <= named
+    assert {f"{b.scope}.{b.name}" for b in budgets_of(modality)} <= named
+    assert {f"spacing.{s.name}" for s in spacing_of(modality)} <= named
     for name in doc["protocol_limits"].values():
         name["status"] = "verified"
-    for name in doc["budgets"]["session"].values():
-        name["status"] = "verified"
+    for scope in (*doc["budgets"].values(), doc["spacing"]):
+        for name in scope.values():
+            name["status"] = "verified"
     limits = load(to_toml(doc))
     in_code = {f"absolute.{d.name}" for d in quantities_of(modality) if d.status == "unverified"}
-    in_code |= {f"absolute.{b.name}" for b in budgets_of(modality) if b.status == "unverified"}
+    in_code |= {f"absolute.{b.scope}.{b.name}" for b in budgets_of(modality) if b.status == "unverified"}
+    in_code |= {f"absolute.{s.name}" for s in spacing_of(modality) if s.status == "unverified"}
     in_code |= {f"tissue.{f.name}" for f in formulas_of(modality) if f.status == "unverified"}
     assert set(limits.unverified) == in_code != set()
     assert not limits.all_verified
@@ -135,7 +139,7 @@ def test_limits_of_exactly_zero_are_limits():
     doc["budgets"]["session"]["charge_c"]["max"] = 0
     limits = load(to_toml(doc))
     assert next(r for r in limits.rows if r.quantity == "amplitude_ma_pp").high == 0.0
-    assert limits.budget("charge_c") == 0.0
+    assert limits.budget("charge_c", "session") == 0.0
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from drivers.stimulation import Modality
-from safety.modalities import budgets_of, quantities_of
+from safety.modalities import budgets_of, quantities_of, spacing_of
 from tests.safety.documents import bent, inside, key_lines, leaves, problems, tables
 from tests.safety.strategies import MODALITIES, Raw, document
 
@@ -69,9 +69,11 @@ GOOD_NUMBERS: dict[tuple[str, ...], tuple[object, ...]] = {
     ("rate_tolerance_pct",): (1.5,),
     ("phase_rad", "min"): (-1, 0, 1.5, "-1e-300"),
     ("phase_rad", "max"): (-1, 0, 1.5, "-1e-300"),
-    ("session", "on_time_s", "max"): (0, 1.5),
-    ("session", "charge_c", "max"): (0, 1.5),
-    ("session", "n_pulses", "max"): (0,),
+    **{
+        ("budgets", b.scope, b.name, "max"): (0,) if b.integer else (0, 1.5)
+        for m in MODALITIES
+        for b in budgets_of(m)
+    },
     ("frequency_hz", "min"): (1.5,),
     ("frequency_hz", "max"): (1.5,),
     ("rate_hz", "min"): (1.5,),
@@ -105,7 +107,7 @@ def fits(path: tuple[str, ...], right: object, value: object) -> bool:
         )
         short = type(value) is str and value in ("2", "nan", "2026-01-01")
         return short and (path[-1] in words or path == ("site", "name"))
-    good = next((GOOD_NUMBERS[path[-n:]] for n in (1, 2, 3) if path[-n:] in GOOD_NUMBERS), ())
+    good = next((GOOD_NUMBERS[path[-n:]] for n in (1, 2, 4) if path[-n:] in GOOD_NUMBERS), ())
     return type(value) is not bool and any(value == one for one in good)
 
 
@@ -136,14 +138,17 @@ def test_a_modality_of_the_wrong_type_is_refused(name: Raw):
 def test_numbers_outside_their_range_are_refused_by_the_next_float(modality: Modality, path: tuple[str, ...]):
     doc = document(modality)
     declared = {d.name: d for d in quantities_of(modality)}.get(path[-2])
-    budget = {b.name: b for b in budgets_of(modality)}.get(path[-2])  # type: ignore[call-overload]
+    budget = {("budgets", b.scope, b.name, "max"): b for b in budgets_of(modality)}.get(path)  # type: ignore[call-overload]
+    spacing = {("spacing", s.name, "min"): s for s in spacing_of(modality)}.get(path)  # type: ignore[call-overload]
     if path[0] == "protocol_limits" and declared is not None:
         low, high, integer = declared.low, declared.high, declared.integer
         inside(doc, path[:-1]).update(
             {"min": low, "max": high} if declared.sides == "both" else {path[-1]: high}
         )
-    elif path[0] == "budgets" and budget is not None:
+    elif budget is not None:
         low, high, integer = 0.0, budget.high, budget.integer
+    elif spacing is not None:
+        low, high, integer = spacing.low, 31_536_000.0, False
     else:
         return
     table = inside(doc, path[:-1])

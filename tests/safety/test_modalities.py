@@ -30,6 +30,7 @@ from safety.modalities import (
     ramp_down_max_ns,
     ramp_down_ns,
     rows,
+    spacing_of,
     stop_how,
 )
 from tests.safety.modality_limits import codes, without_layers
@@ -174,6 +175,7 @@ def test_an_unknown_modality_is_a_broken_invariant():
     calls = (
         lambda: quantities_of("odd"),
         lambda: budgets_of("odd"),
+        lambda: spacing_of("odd"),
         lambda: formulas_of("odd"),
         lambda: stop_how("odd"),
         lambda: check_facts(odd_limits, FACTS),

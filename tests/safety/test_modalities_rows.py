@@ -18,6 +18,7 @@ from safety.modalities import (
     interval_after_ns,
     quantities_of,
     rows,
+    spacing_of,
 )
 from tests.safety.modality_limits import ASKED, codes, without_layers
 from tests.safety.strategies import (
@@ -85,15 +86,35 @@ ABSOLUTE = {
     "interval_s": (5.0, 3600.0),
 }
 BUDGETS = {
-    "tacs": {"on_time_s": 2400.0, "charge_c": 7.2},
-    "rtms": {"on_time_s": 5400.0, "n_pulses": 3000.0},
+    "tacs": {
+        ("session", "on_time_s"): 2400.0,
+        ("session", "charge_c"): 7.2,
+        ("24h", "on_time_s"): 3600.0,
+        ("7d", "on_time_s"): 25_200.0,
+        ("course", "on_time_s"): 108_000.0,
+        ("24h", "n_sessions"): 4.0,
+    },
+    "rtms": {
+        ("session", "on_time_s"): 5400.0,
+        ("session", "n_pulses"): 3000.0,
+        ("24h", "n_pulses"): 18_000.0,
+        ("7d", "n_pulses"): 38_880.0,
+        ("course", "n_pulses"): 90_000.0,
+        ("24h", "n_sessions"): 10.0,
+        ("course", "n_sessions"): 50.0,
+    },
+}
+SPACING = {
+    "tacs": {"gap_s": 1500.0, "washout_s": 86_400.0},
+    "rtms": {"gap_s": 1800.0, "washout_s": 86_400.0},
 }
 
 
 def test_the_absolute_bounds_are_these():
     declared = {d.name: (d.low, d.high) for m in MODALITIES for d in quantities_of(m)}
     assert declared == ABSOLUTE
-    assert {m: {b.name: b.high for b in budgets_of(m)} for m in MODALITIES} == BUDGETS
+    assert {m: {(b.scope, b.name): b.high for b in budgets_of(m)} for m in MODALITIES} == BUDGETS
+    assert {m: {s.name: s.low for s in spacing_of(m)} for m in MODALITIES} == SPACING
 
 
 # Boundary triples of every row

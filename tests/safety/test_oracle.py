@@ -463,6 +463,8 @@ def test_the_first_hand_s_bounds_intervals_and_exposures_are_not_wider() -> None
                 low, high = BOUNDS[modality][declared.name]
                 assert low <= (exact(declared.low) or F(0)) <= (exact(declared.high) or F(0)) <= high
         for declared_budget in budgets_of(modality):
+            if declared_budget.scope != "session":
+                continue
             assert (exact(declared_budget.high) or F(0)) <= SESSION[modality][declared_budget.name]
     limits = limits_of("rtms")
     for pct_mso in range(66):

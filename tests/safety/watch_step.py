@@ -52,7 +52,7 @@ def watch_step(rules: Rules, before: State, event: Event, decided: Step) -> None
         _require(bool(after.trip) and after.asked is None and after.firing is None, "tripped, and going on")
     if isinstance(event, StopPressed) and before.phase == "ARMED":
         _require(any(isinstance(m, StopDevice) for m in sent), "STOP was not taken")
-    high = {b.name: b.high for b in rules.limits.budgets}
+    high = {b.name: b.high for b in rules.limits.budgets if b.scope == "session"}
     for name, most in high.items():
         spent = [getattr(part, name) for part in (after.dose.reserved, after.dose.coming)]
         _require(sum(spent) <= most * (1 + 1e-12), f"reserved {sum(spent)} of {most} {name}")
