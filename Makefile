@@ -1,5 +1,5 @@
 # Two commands: `make demo` runs a closed-loop session on simulated parts, `make test` passes every test.
-# Both make their own environment in .venv and install what they need.
+# All make their own environment in .venv and install what they need.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ MODALITY ?= tacs
 DURATION ?= 60
 SEED ?= 1
 
-.PHONY: demo test check bench clean system-packages
+.PHONY: demo test check bench campaign clean system-packages
 
 demo: $(VENV)/.installed
 	@$(BIN)/nociloop demo --modality $(MODALITY) --duration $(DURATION) --seed $(SEED)
@@ -21,6 +21,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The long proofs of the interlock, a piece at a time; they go on where they stopped. `make campaign PROOFS="kill stop"`
+PROOFS ?=
+BUDGET_S ?= 600
+JOBS ?= 2
+
+campaign: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.campaign $(PROOFS) --budget-s $(BUDGET_S) --jobs $(JOBS)
 
 bench: $(VENV)/.installed
 	$(BIN)/nociloop bench latency

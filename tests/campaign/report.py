@@ -1,0 +1,104 @@
+"""The table of the campaign, made of its results alone, and its place in safety/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.campaign import results
+from tests.campaign.proof import ROOT, Case, Proof, Result, commit, proof
+from tests.campaign.running import bar_of, counted
+
+README = ROOT / "safety" / "README.md"
+BEGIN, END = "<!-- campaign -->", "<!-- /campaign -->"
+HEAD = (
+    "| proof | case | tried / bar | failed, void | measured: p50 / p99 / greatest (bound) | commits | last | answer |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def quantile(figures: Sequence[float], share: float) -> float:
+    """The smallest figure that at least this share is not above."""
+    ordered = sorted(figures)
+    return ordered[max(0, -(-round(share * 1000) * len(ordered) // 1000) - 1)]
+
+
+def table(names: Sequence[str], folder: Path) -> str:
+    """One row a case; where the cases of a proof are many and all the same, one row for what held."""
+    lines = [HEAD]
+    for name in names:
+        asked = proof(name)
+        known = results.load(folder, name)
+        rows = [(case, counted(asked, case, known)) for case in asked.cases()]
+        lines += _rows(asked, [(case, found) for case, found in rows if bar_of(asked, case, "long")])
+    return "\n".join(lines)
+
+
+def _rows(asked: Proof, rows: list[tuple[Case, list[Result]]]) -> list[str]:
+    if len(rows) <= 40:
+        return [_row(asked, case.name, case, found) for case, found in rows]
+    one = Case(
+        name="all", short=1, long=sum(bar_of(asked, case, "long") for case, _ in rows), unit=rows[0][0].unit
+    )
+    told = [_row(asked, f"all {len(rows)}", one, [each for _, found in rows for each in found])]
+    odd = [(case, found) for case, found in rows if any(each.outcome in ("failed", "void") for each in found)]
+    return told + [_row(asked, case.name, case, found) for case, found in odd]
+
+
+def _row(asked: Proof, label: str, case: Case, found: list[Result]) -> str:
+    bar = case.long if asked.seeds is None or case.name == "all" else bar_of(asked, case, "long")
+    valid = [each for each in found if each.outcome != "void"]
+    tried, failed = sum(each.n for each in valid), [each for each in found if each.outcome == "failed"]
+    here = sum(each.n for each in valid if each.commit == commit())
+    commits = sorted(
+        {each.commit for each in found}, key=lambda c: max(e.date for e in found if e.commit == c)
+    )
+    cells = [
+        asked.name,
+        label,
+        f"{tried:,} / {bar:,} {case.unit}",
+        f"{len(failed)}, {len(found) - len(valid)}",
+        _measured(case, valid),
+        f"{_span(commits)}{f' ({here:,} of this one)' if here not in (0, tried) else ''}",
+        max((each.date[:10] for each in found), default=""),
+        _answer(case, valid, tried >= bar, bool(failed), len(found) - len(valid)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _span(commits: Sequence[str]) -> str:
+    return "" if not commits else commits[0] if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
+
+
+def figures_of(case: Case, found: Sequence[Result]) -> list[float]:
+    """What was measured of a case, trial by trial."""
+    return [float(each.measured[case.measure]) for each in found if case.measure in each.measured]
+
+
+def _measured(case: Case, found: Sequence[Result]) -> str:
+    figures = figures_of(case, found)
+    if not figures:
+        return ""
+    bound = "" if case.bound is None else f" ({case.bound:g})"
+    return f"{quantile(figures, 0.5):.1f} / {quantile(figures, 0.99):.1f} / {max(figures):.1f}{bound}"
+
+
+def _answer(case: Case, found: Sequence[Result], enough: bool, failed: bool, void: int) -> str:
+    figures = figures_of(case, found)
+    if failed:
+        return "**no**"
+    if figures and case.bound is not None and quantile(figures, 0.99) > case.bound:
+        return "**late**"
+    if void and not found:
+        return "**void**"
+    return "yes" if enough else "not enough yet" if found else "not run yet"
+
+
+def into_readme(text: str) -> None:
+    """Put the table between its marks."""
+    page = README.read_text(encoding="utf-8")
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{README}: expected the marks {BEGIN} and {END}")
+    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
