@@ -11,6 +11,7 @@ from safety.events import FireAsked, Now
 from safety.judging import ONSET_AHEAD_NS, allowed_now, judge_start, lease_fits, least_output, reason, refuse
 from safety.messages import Permit, Reason
 from safety.modalities import check_slew, interval_after_ns, ramp_down_ns
+from safety.response import put_out
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Firing, Rules, Running, State, ToDevice
 from safety.trips import REFUSALS
@@ -63,7 +64,10 @@ def start(state: State, asked: AskedFor, onset_at_ns: int, now: Now) -> Step:
         since_ns=now.mono_ns,
         onset_at_ns=max(onset_at_ns, 0),
     )
-    fired = msgspec.structs.replace(state, call=call, asked=None, firing=firing)
+    seen, train = state.response, asked.request.train
+    if amplitude(train) != 0.0:
+        seen = put_out(seen, max(onset_at_ns, now.mono_ns) + duration_ns(train))
+    fired = msgspec.structs.replace(state, call=call, asked=None, firing=firing, response=seen)
     return Step(
         fired, (ToDevice(message=Fire(call=call, token=asked.token, onset_at_ns=firing.onset_at_ns)),)
     )

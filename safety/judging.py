@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from drivers.stimulation import Hold, PulseTrain, Train, amplitude
 from safety import dose as doses
 from safety.events import Now
@@ -17,6 +15,7 @@ from safety.modalities import (
     interval_after_ns,
     is_down,
 )
+from safety.response import is_response, refuses_increase
 from safety.safing import tell
 from safety.state import Effect, Rules, Running, State
 from safety.trips import REFUSALS
@@ -43,6 +42,8 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
     limits, running = rules.limits, present(state, now) or _handing_over(state, now)
     level = 0.0 if running is None else amplitude(running.train)
     ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
+    may_rise = not refuses_increase(limits.response, state.response)
+    kept = level if running and isinstance(running.train.waveform, Hold) else 0.0
     return Allowed(
         rows=state.rows if with_rows else (),
         used={
@@ -55,8 +56,9 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         amplitude_max=amplitude_ceiling(
             limits.modality, state.rows, least_output(running, now.mono_ns), ramp_ms
         )
-        if state.rows
-        else 0.0,
+        if state.rows and may_rise
+        else kept,
+        may_rise=may_rise,
     )
 
 
@@ -75,7 +77,7 @@ def judge(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reaso
     reasons: list[Reason] = []
     if request.id <= state.last_id:
         reasons.append(reason("ILK-312"))
-    if not isfinite(request.response):
+    if not is_response(request.response):
         reasons.append(reason("ILK-313"))
     if not _onset_fits(state, request, now):
         reasons.append(reason("ILK-310"))
@@ -157,8 +159,18 @@ def judge_start(rules: Rules, state: State, train: Train, start_ns: int) -> list
         reasons.append(
             reason("ILK-304")
         )  # the train before has set `not_before_ns`; this one asks its own interval
+    if is_increase(state, train, start_ns) and refuses_increase(rules.limits.response, state.response):
+        reasons.append(reason("ILK-314"))
     level = least_output(carried(state, start_ns), start_ns)
     return reasons + list(check_slew(train, level, rules.limits))
+
+
+def is_increase(state: State, train: Train, start_ns: int) -> bool:
+    """Whether a train is more than what runs when it starts: all but the same hold again, a step down, and nothing."""
+    running = state.running
+    if running is None or running.ended or start_ns > running.until_ns:
+        return amplitude(train) != 0.0
+    return train != running.train and not is_down(running.train, train)
 
 
 def judge_again(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reason, ...]:

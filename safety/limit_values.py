@@ -14,6 +14,7 @@ Scope = Literal["pulse", "train", "session", "24h", "7d", "course", "in_a_row"]
 BudgetName = Literal["on_time_s", "charge_c", "n_pulses", "n_sessions", "n_days"]
 SpacingName = Literal["gap_s", "washout_s"]
 Coil = Literal["figure-8", "round"]
+Direction = Literal["falls", "rises"]
 
 
 class Limit(Value, frozen=True):
@@ -111,6 +112,19 @@ class Watch(Value, frozen=True):
     off_min_ms: int
 
 
+class ResponseLimits(Value, frozen=True):
+    """Which way the response is expected to go under stimulation, and how often it may go the other way.
+
+    `dead_band` is in the biomarker's unit. Windows are of `window_ms`; for that long after its end output still acts.
+    """
+
+    expected: Direction
+    dead_band: float
+    window_ms: int
+    windows_refuse: int
+    windows_trip: int
+
+
 class Limits(Value, frozen=True):
     """A limits.toml that was found to be whole. `digest` is the SHA-256 of its bytes, in hex.
 
@@ -138,6 +152,7 @@ class Limits(Value, frozen=True):
     budgets: tuple[Budget, ...]
     spacing: tuple[Spacing, ...]
     watch: Watch
+    response: ResponseLimits
     unverified: tuple[str, ...]
     digest: str
 

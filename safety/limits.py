@@ -39,7 +39,15 @@ from safety.modalities import (
     rules_of,
     spacing_of,
 )
-from safety.rig_tables import LOWER_NAME, NAME, read_device, read_people, read_relay, read_watch
+from safety.rig_tables import (
+    LOWER_NAME,
+    NAME,
+    read_device,
+    read_people,
+    read_relay,
+    read_response,
+    read_watch,
+)
 from safety.strict_table import FILE, Problems, Table
 
 __all__ = [
@@ -135,6 +143,7 @@ def _read(root: Table, digest: str) -> Limits:
         budgets=budgets,
         spacing=spacing,
         watch=read_watch(root.table("watch")),
+        response=read_response(root.table("response")),
         unverified=_unverified(modality, rows, budgets, spacing),
         digest=digest,
     )

@@ -48,7 +48,7 @@ class Heartbeat(Value, frozen=True, tag="heartbeat"):
 class Request(Value, frozen=True, tag="request"):
     """Ask for a train. `onset_at_ns` 0: fire as soon as it is prepared; -1: prepare, and wait for FireRequest.
 
-    `response` is the biomarker value that it acts on, NaN never.
+    `response` is the biomarker value that it acts on, NaN never; the sign of its change is watched.
     """
 
     id: int
@@ -98,7 +98,8 @@ class Allowed(Value, frozen=True, tag="allowed"):
 
     `rows` is empty where they have not changed since the last message that had them. `used` and `budget` are by
     budget name (`on_time_s`, `n_pulses`, ...). `not_before_ns`: the earliest onset of
-    the next train; `amplitude_max` is the highest amplitude now, slew included, in the train's unit.
+    the next train; `amplitude_max` is the highest amplitude now, slew included, in the train's unit. `may_rise` is
+    false while the response has the wrong sign.
     """
 
     rows: tuple[Row, ...]
@@ -108,6 +109,7 @@ class Allowed(Value, frozen=True, tag="allowed"):
     busy_until_ns: int
     amplitude_now: float
     amplitude_max: float
+    may_rise: bool = True
 
     def high(self, quantity: str) -> float:
         """The effective upper limit of a quantity, 0 where none is known: a missing limit allows nothing."""

@@ -31,6 +31,7 @@ from safety.oracle import (
     said,
 )
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
+from safety.oracle_response import Sign
 from safety.state import Rules
 
 FUTURE_NS = (
@@ -97,6 +98,10 @@ class Oracle:
     on_ns: int = 0
     ma_ns: Fraction = Fraction(0)
     pulses: int = 0
+    sign: Sign = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sign = Sign(limits=self.rules.limits.response)
 
     def take(self, entry: Entry) -> Iterator[str]:
         """One entry: what it says first, then what was done about it."""
@@ -127,6 +132,10 @@ class Oracle:
             case Beat(heartbeat=heartbeat):
                 self.evidence = heartbeat.evidence
             case Asked(request=request):
+                if entry.before == "ARMED":
+                    self.sign.asked(request.response, now_ns)
+                    if self.sign.ends_it and entry.after == "ARMED":
+                        yield f"{self.sign.against} windows of the wrong sign, and it goes on"
                 self.asked.setdefault(request.id, request)
                 while len(self.asked) > ASKED_MAX:
                     del self.asked[next(iter(self.asked))]
@@ -273,6 +282,8 @@ class Oracle:
             yield "nothing is prepared for it"
         yield from self._lease(request.train, until_ns - now_ns)
         yield from self._one_at_a_time(request, waiting, now_ns)
+        if self.sign.forbids_more and self._is_more(request.train, onset_at_ns):
+            yield f"an increase after {self.sign.against} windows of the wrong sign"
         yield from self._grounds(request.train, request.evidence if fire is None else fire.evidence, now_ns)
         given = self._given(request.train, now_ns, onset_at_ns)
         if given is None:
@@ -297,6 +308,8 @@ class Oracle:
             yield "fired without a permit"
             return
         course.fire, course.fire_ns = call, now_ns
+        if course.target != 0:
+            self.sign.fired(course.begins_ns + course.lasts_ns)
         if now_ns > course.until_ns:
             yield f"permit {course.request.id}: fired after its lease had lapsed"
         given = self._given(course.request.train, now_ns, course.begins_ns)
@@ -385,6 +398,16 @@ class Oracle:
             and wave.carrier.phase_rad == runs.carrier.phase_rad
             and now_ns <= hold.begins_ns + hold.lasts_ns
         )
+
+    def _is_more(self, train: Train, onset_ns: int) -> bool:
+        """Whether it asks for more than is on its way already; the same again is not more."""
+        wave, hold = train.waveform, self.hold
+        if not isinstance(wave, Hold):
+            return True
+        target = exact(wave.carrier.amplitude_ma_pp)
+        runs = hold is not None and hold.ended_ns is None and onset_ns <= hold.begins_ns + hold.lasts_ns
+        before = hold.target if hold is not None and runs else Fraction(0)
+        return target is None or target > before
 
     def _interval(self, train: Train, onset_ns: int) -> Iterator[str]:
         before = next((course for course in reversed(self.trains) if not course.failed), None)

@@ -13,6 +13,7 @@ from safety.firing import ONSET_SLACK_NS
 from safety.judging import ONSET_AHEAD_NS, allowed_now, judge, judge_again, reason, refuse, steps_down
 from safety.limit_values import Budget
 from safety.messages import Pending, Permit, Reason, Request
+from safety.response import is_response, must_trip, note
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Effect, Rules, State, ToDevice
 from safety.trips import REFUSALS
@@ -24,6 +25,11 @@ READY_NS = 2_000_000_000  # own choice: a prepared train that is not fired in tw
 def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     """Judge a request; permitted, it is reserved and prepared, or waits for its reservation to be durable."""
     request = event.request
+    if state.phase == "ARMED" and is_response(request.response):
+        seen = note(rules.limits.response, state.response, request.response, now.mono_ns)
+        state = msgspec.structs.replace(state, response=seen)
+        if must_trip(rules.limits.response, seen):
+            return trip(rules, state, trips.RESPONSE, f"{seen.wrong} windows", now)
     reasons = judge(rules, state, request, now)
     if reasons:
         return Step(state, refuse(rules, state, request.id, reasons, now))

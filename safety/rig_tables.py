@@ -1,11 +1,11 @@
-"""The tables of limits.toml that are the same for every modality: device, relay, people, watch."""
+"""The tables of limits.toml that are the same for every modality: device, relay, people, watch, response."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 
-from safety.limit_values import AllowedDevice, Person, RelayLink, Role, Watch
+from safety.limit_values import AllowedDevice, Direction, Person, RelayLink, ResponseLimits, Role, Watch
 from safety.strict_table import Table
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -136,6 +136,25 @@ def read_watch(table: Table) -> Watch:
     )
     table.close()
     return watch
+
+
+def read_response(table: Table) -> ResponseLimits:
+    """[response]: which sign the response must have. The ranges are own choices: no source has numbers for them."""
+    known: tuple[Direction, ...] = ("falls", "rises")
+    refuse = table.integer("windows_refuse", 1, 100, "windows of the wrong sign: no increase from then on")
+    response = ResponseLimits(
+        expected=table.choice("expected", known) or "falls",
+        dead_band=table.number("dead_band", 0.0, 1e6, "in the unit of the biomarker that the policy acts on"),
+        window_ms=table.integer(
+            "window_ms", 1000, 600_000, "ms: longer than a pulse train and its interval together"
+        ),
+        windows_refuse=refuse,
+        windows_trip=table.integer(
+            "windows_trip", refuse + 1, 200, "windows of the wrong sign, more than windows_refuse: it trips"
+        ),
+    )
+    table.close()
+    return response
 
 
 def _is_endpoint(text: str) -> bool:

@@ -21,6 +21,7 @@ DECIDING = (
         "watchdogs",
         "safing",
         "dose",
+        "response",
     ),
     *(
         "trips",

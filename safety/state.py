@@ -14,6 +14,7 @@ from drivers.stimulation import Train, Value
 from safety.dose import Dose
 from safety.limit_values import Limits
 from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
+from safety.response import Response
 from safety.trips import How
 
 
@@ -148,6 +149,7 @@ class State(Value, frozen=True):
     last_lapse_ns: int = 0
     lapses: tuple[int, ...] = ()
     dose: Dose = Dose()
+    response: Response = Response()
     stopping: Stopping | None = None
     trip: str = ""
     trip_text: str = ""

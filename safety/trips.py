@@ -87,6 +87,12 @@ LATE = _trip("ILK-241", "ramp", "the interlock itself was late", "check the mach
 SUSPENDED = _trip("ILK-242", "cut", "the machine was suspended", "switch suspend off on this machine")
 WALL_CLOCK = _trip("ILK-243", "ramp", "the wall clock jumped", "check time synchronisation")
 LAPSES = _trip("ILK-251", "ramp", "the hold lapsed too often", "check the controller's load")
+RESPONSE = _trip(
+    "ILK-252",
+    "ramp",
+    "the response to stimulation has the wrong sign",
+    "see how the participant is; ask the responsible person before stimulating again",
+)
 FRAMES = _trip("ILK-261", "ramp", "the controller sent frames that cannot be read", "check its version")
 ARMING_EXPIRED = _trip("ILK-271", "ramp", "the arming expired", "a named person arms again, in a new session")
 
@@ -94,7 +100,7 @@ TRIPS: tuple[TripKind, ...] = (
     STOP, STOP_AGAIN, SIGNALLED, HEARTBEAT, CONTROLLER_GONE, EEG_STALE, EEG_FUTURE, EEG_FROZEN, EEG_RATE, EEG_CHANGED,
     EEG_UNCLEAN, HOST_SILENT, HOST_GONE, DEVICE_FAILED, READ_BACK, OVER_DELIVERY, UNASKED, NOT_ENDED, DEVICE_STATE,
     RELAY_SILENT, RELAY_OPEN, LEDGER_LATE, LEDGER_FAILED, DISK_LOW, LIMITS_CHANGED, LATE, SUSPENDED, WALL_CLOCK,
-    LAPSES, FRAMES, ARMING_EXPIRED,
+    LAPSES, RESPONSE, FRAMES, ARMING_EXPIRED,
 )  # fmt: skip
 BY_CODE = {kind.code: kind for kind in TRIPS}
 
@@ -110,7 +116,14 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "ILK-310": ("the onset lies in the past or too far ahead", "ask with an onset within one second"),
     "ILK-311": ("the ledger was not durable in time", "ask again"),
     "ILK-312": ("the id does not rise", "use a new id for each request"),
-    "ILK-313": ("the response is not a finite number", "send the biomarker value that the request acts on"),
+    "ILK-313": (
+        "the response is no number of a biomarker",
+        "send the biomarker value that the request acts on",
+    ),
+    "ILK-314": (
+        "the response has the wrong sign: no increase",
+        "step down, or rest; going down stays possible",
+    ),
     "ILK-321": ("one controller per session, ever", "start a new session"),
     "ILK-322": ("the hello does not fit this session", "compare session, modality and protocol"),
     "ILK-331": ("the person is not named in the limits", "name the person in limits.toml"),

@@ -83,6 +83,8 @@ class Room:
     def _reach(self, allowed: Allowed) -> float:
         """What the slew limit lets a hold rise to in its own ramp, from what is put out now."""
         wave = self._train.waveform
+        if not allowed.may_rise:
+            return allowed.amplitude_now if isinstance(wave, Hold) else 0.0
         slew = self._rows.get("slew_ma_per_s")
         if isinstance(wave, PulseTrain) or slew is None:
             return allowed.amplitude_max

@@ -455,3 +455,12 @@ def test_rounding_at_the_edge(value: float, step: float, high: float, got: float
 def test_room_never_exceeds_the_sessions_own_amplitude():
     assert Room(TACS).ceiling(allowed(now=0.9, high=4.0)) == 1.0
     assert quantities(with_amplitude(RTMS, 5.0))["amplitude_pct_mso"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("train", "level", "ceiling"), [(TACS, 0.3, 0.3), (TACS, 0.0, 0.0), (RTMS, 45.0, 0.0)]
+)
+def test_while_nothing_may_rise_the_room_ends_at_what_runs(train: Train, level: float, ceiling: float):
+    told = allowed(level, 60.0 if train is RTMS else 0.8)
+    assert Room(train).ceiling(told) > ceiling
+    assert Room(train).ceiling(msgspec.structs.replace(told, may_rise=False)) == ceiling

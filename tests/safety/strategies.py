@@ -91,6 +91,13 @@ def document(modality: Modality) -> Document:
                 "lapses_max": 3,
                 "off_min_ms": 1000,
             },
+            "response": {
+                "expected": "falls",
+                "dead_band": 0.1,
+                "window_ms": 1000,
+                "windows_refuse": 2,
+                "windows_trip": 4,
+            },
         }
     )
 

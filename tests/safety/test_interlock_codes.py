@@ -82,6 +82,14 @@ def lapses(world: World) -> None:
         world.run_ms(2_000)
 
 
+def wrong_response(world: World) -> None:
+    world.ask(hold(0.3), response=0.5)
+    for _ in range(40):
+        world.run_ms(200)
+        if world.phase == "ARMED":
+            world.ask(hold(0.3), response=0.9)
+
+
 def bad_frames(world: World) -> None:
     for _ in range(20):
         world.take(BadFrame(source="controller", text="rubbish"))
@@ -157,6 +165,7 @@ TRIP_CASES: dict[str, tuple[Callable[[], World], Callable[[World], object]]] = {
     "ILK-242": (armed, lambda world: offset(world, boot_offset_ns=501 * MS)),
     "ILK-243": (armed, lambda world: offset(world, wall_offset_ns=-2_001 * MS)),
     "ILK-251": (armed, lapses),
+    "ILK-252": (armed, wrong_response),
     "ILK-261": (armed, bad_frames),
     "ILK-271": (
         lambda: World(rules_of()).ready(),
@@ -285,6 +294,13 @@ def undurable() -> set[str]:
     return world.codes(request)
 
 
+def rise_of_the_wrong_sign() -> set[str]:
+    world = armed()
+    seen = msgspec.structs.replace(world.state.response, wrong=2)
+    world.state = msgspec.structs.replace(world.state, response=seen)
+    return world.codes(world.ask())
+
+
 def second_controller() -> set[str]:
     world = armed().join()
     return {message.code for message in world.heard if isinstance(message, PhaseChanged)}
@@ -327,6 +343,7 @@ REFUSAL_CASES: dict[str, Callable[[], set[str]]] = {
     "ILK-311": undurable,
     "ILK-312": asked(armed, id=0),
     "ILK-313": asked(armed, response=float("nan")),
+    "ILK-314": rise_of_the_wrong_sign,
     "ILK-321": second_controller,
     "ILK-322": other_hello,
     "ILK-331": presented(person="eve"),

@@ -66,6 +66,7 @@ WRONG: tuple[object, ...] = (
 
 GOOD_NUMBERS: dict[tuple[str, ...], tuple[object, ...]] = {
     ("area_cm2",): (1.5,),
+    ("response", "dead_band"): (0, 1.5),
     ("rate_tolerance_pct",): (1.5,),
     ("phase_rad", "min"): (-1, 0, 1.5, "-1e-300"),
     ("phase_rad", "max"): (-1, 0, 1.5, "-1e-300"),

@@ -110,7 +110,9 @@ def test_a_refusal_changes_no_state():
     before = world.state
     world.ask(hold(amplitude_ma_pp=9.0))
     assert isinstance(world.heard[-1], Refusal)
-    assert msgspec.structs.replace(world.state, entries=before.entries) == before
+    seen = world.state.response  # what it was asked for is noted, whatever became of it
+    assert msgspec.structs.replace(world.state, entries=before.entries, response=before.response) == before
+    assert seen.n == before.response.n + 1
 
 
 def test_a_refusal_names_every_limit_that_refused():
