@@ -47,10 +47,15 @@ NOT_FIRED = ("late", "refused", "wrong_state")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """How many permits were judged, and each objection with the sequence of its entry."""
+    """How many permits were judged, and each objection with the sequence of its entry.
+
+    `strays`: the device did what was not permitted, and the interlock was tripped by the end of that entry: it speaks
+    against the device, not against a permit. A stray that the interlock let pass is an objection.
+    """
 
     permits: int
     objections: tuple[str, ...]
+    strays: tuple[str, ...] = ()
 
 
 def judge(held: Iterable[Genesis | Entry | Close]) -> Judgement:
@@ -64,12 +69,15 @@ def judge(held: Iterable[Genesis | Entry | Close]) -> Judgement:
             found += [f"entry {line.seq}: {text}" for text in oracle.take(line)]
         elif oracle is None:
             return Judgement(permits=0, objections=("entry 0: no genesis, nothing can be judged",))
-    return Judgement(permits=0 if oracle is None else oracle.permits, objections=tuple(found))
+    if oracle is None:
+        return Judgement(permits=0, objections=tuple(found))
+    return Judgement(permits=oracle.permits, objections=tuple(found), strays=tuple(oracle.strays))
 
 
 def check_ledger(lines: Iterable[Genesis | Entry | Close]) -> tuple[str, ...]:
-    """Every objection to a ledger, each naming its entry; empty: no permit is objected to."""
-    return judge(lines).objections
+    """Every objection to a ledger and every stray in it, each naming its entry; empty: nothing is objected to."""
+    judgement = judge(lines)
+    return judgement.objections + judgement.strays
 
 
 def _count(text: str) -> int:
@@ -83,6 +91,7 @@ class Oracle:
 
     rules: Rules
     permits: int = 0
+    strays: list[str] = field(default_factory=list)
     last_id: int = 0
     phase: str = "SAFE"
     stream_uid: str | None = None
@@ -118,7 +127,11 @@ class Oracle:
             self.impedance_kohm = entry.fold.watch.impedance_kohm
             self.evidence = entry.fold.watch.evidence or self.evidence
         now_ns = entry.now.mono_ns
-        yield from self._learn(entry, now_ns)
+        told = self._learn(entry, now_ns)
+        if entry.after == "TRIPPED":
+            self.strays += [f"entry {entry.seq}: {text}" for text in told]
+        else:
+            yield from told
         yield from self._done(entry, now_ns)
 
     # What an entry says

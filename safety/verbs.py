@@ -1,111 +1,26 @@
-"""The safety officer's verbs: ledger verify and show; interlock, arm and reset. Heavy imports wait until a verb runs."""
+"""The verbs interlock, arm and reset. Heavy imports wait until a verb runs."""
 
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from safety.ledger_verbs import ledger
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from safety.limit_values import Person
-    from safety.verify import Verdict
 
-ledger = typer.Typer(
-    help="What the interlock wrote: verify it, read it.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+__all__ = ["arm", "interlock", "ledger", "reset", "unlock"]
 
 PassphraseFile = Annotated[
     Path | None, typer.Option(help="file with the pass-phrase; else it is asked for at the terminal")
 ]
-
-
-@ledger.command("verify")
-def verify_verb(
-    path: Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")],
-    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
-) -> None:
-    """Re-hash the chain and decide every entry again; exit 1 when anything speaks against it."""
-    from safety.software import software
-    from safety.verify import LedgerUnreadable, verify
-
-    try:
-        verdict = verify(_ledger_file(path), software())
-    except LedgerUnreadable as error:
-        sys.stderr.write(f"nociloop: {error}\n")
-        raise typer.Exit(1) from error
-    if as_json:
-        import dataclasses
-
-        sys.stdout.write(json.dumps(dataclasses.asdict(verdict), default=str) + "\n")
-    else:
-        sys.stdout.write(said_of(verdict))
-    raise typer.Exit(0 if verdict.ok else 1)
-
-
-def said_of(verdict: Verdict) -> str:
-    """A verdict in words, the answer first."""
-    answer = "verified" if verdict.ok else "NOT VERIFIED"
-    ended = "closed in order" if verdict.closed else "not closed: the process was killed, or is still running"
-    lines = [
-        f"{answer}: {verdict.path}",
-        f"  chain         {'whole' if verdict.chain else 'BROKEN'}, {verdict.entries} entries, {ended}",
-        f"  re-execution  {verdict.execution}",
-        f"  oracle        {oracle_said(verdict)}",
-        f"  head          {verdict.head}",
-        f"  software      {verdict.software}",
-    ]
-    if verdict.torn:
-        lines.append(
-            "  tail          torn: the last line is incomplete, as a power cut leaves it; it is not counted"
-        )
-    lines += [f"  problem       {problem}" for problem in verdict.problems]
-    lines += [f"  objection     {objection}" for objection in verdict.oracle]
-    lines.append(
-        "  A chain alone cannot show that the whole file was not rewritten: compare the head with one kept elsewhere."
-    )
-    return "\n".join(lines) + "\n"
-
-
-def oracle_said(verdict: Verdict) -> str:
-    """What the second implementation of the limits says, in a few words."""
-    found = f"{len(verdict.oracle)} objections" if verdict.oracle else "agrees with all that were given"
-    return f"{verdict.permits} permits checked, {found}"
-
-
-@ledger.command("show")
-def show_verb(
-    path: Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")],
-    kind: Annotated[
-        str, typer.Option(help="only entries whose event or effects have this word: refusal, trip, stop, …")
-    ] = "",
-    since: Annotated[int, typer.Option(min=0, help="from this sequence number on")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="the lines as they stand")] = False,
-) -> None:
-    """Print entries: sequence, seconds since the first, what happened, the state, what was done."""
-    from safety.show import lines_of
-    from safety.verify import LedgerUnreadable
-
-    try:
-        for line in lines_of(_ledger_file(path), kind, since, raw=as_json):
-            sys.stdout.write(line + "\n")
-    except LedgerUnreadable as error:
-        sys.stderr.write(f"nociloop: {error}\n")
-        raise typer.Exit(1) from error
-    except BrokenPipeError:
-        sys.stderr.close()  # `show | head`: the reader has seen enough
-
-
-def _ledger_file(path: Path) -> Path:
-    return path / "ledger.jsonl" if path.is_dir() else path
 
 
 def interlock(

@@ -1,4 +1,4 @@
-"""Separate code; re-hashes the chain, re-executes every decision from the log alone, asks the oracle.
+"""Separate code; re-hashes chain and content, re-executes every decision from the log alone, asks the oracle.
 
 Three answers on re-execution: *same*; *differs under other code* (the software digest is another); *tampered*.
 A torn last line is what a power cut leaves and is told apart; anything else that does not fit is tampering.
@@ -14,14 +14,19 @@ from typing import Literal
 
 import msgspec
 
+from safety import acts
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis, Software, state_crc, written
+from safety.events import ActPresented
 from safety.interlock import step
-from safety.oracle_ledger import judge
+from safety.limit_values import Limits
+from safety.limits import LimitsErrors, load
+from safety.oracle_ledger import Judgement, judge
 from safety.state import Rules, State
 
 LINE_BYTES_MAX = 262_144
 
 Execution = Literal["same", "differs under other code", "tampered", "not run"]
+LimitsFile = Literal["the same", "another", "not at hand"]
 
 
 class LedgerUnreadable(Exception):
@@ -39,7 +44,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What can be said of a ledger. `problems` is empty when nothing speaks against it."""
+    """What can be said of a ledger. `problems` is empty when nothing speaks against the file, `oracle` when nothing
+    speaks against the interlock; `strays` speak against the device, and the interlock had tripped on each.
+
+    `ours` is the digest of the code that verified, `software` of the one that wrote. `limits`: whether the limits
+    file at hand, if there was one, is the one that the ledger holds.
+    """
 
     path: Path
     entries: int
@@ -52,11 +62,26 @@ class Verdict:
     problems: tuple[str, ...]
     permits: int
     oracle: tuple[str, ...]
+    strays: tuple[str, ...] = ()
+    ours: str = ""
+    acts: int = 0
+    anchors: int = 0
+    limits: LimitsFile = "not at hand"
 
     @property
     def ok(self) -> bool:
         """Chain whole, every decision reproduced, and no permit that the oracle objects to."""
         return self.chain and self.execution == "same" and not self.problems and not self.oracle
+
+    @property
+    def other_code(self) -> bool:
+        """Nothing but that this code decides otherwise speaks against it: the code that wrote it must be asked."""
+        return (
+            self.chain
+            and self.execution == "differs under other code"
+            and len(self.problems) == 1
+            and not self.oracle
+        )
 
 
 _genesis = msgspec.json.Decoder(Genesis)
@@ -66,17 +91,26 @@ _close = msgspec.json.Decoder(Close)
 
 def read(path: Path) -> tuple[list[Line], bool, list[str]]:
     """The lines that can be read, whether the tail is torn, and what cannot be read; raises LedgerUnreadable."""
+    return parse(path, content_of(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file; raises LedgerUnreadable."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise LedgerUnreadable(f"{path}: {error.strerror}; give a ledger.jsonl, or a run folder") from error
+
+
+def parse(path: Path, content: bytes) -> tuple[list[Line], bool, list[str]]:
+    """As `read`, of bytes that are at hand; `path` is named in what is said."""
     if not content:
         raise LedgerUnreadable(f"{path}: empty, expected a ledger")
     raw = content.split(b"\n")
     torn = raw.pop() != b""
     lines, problems = [], []
     for number, body in enumerate(raw, start=1):
-        held = _decode(number, body)
+        held = decoded(number, body)
         if held is None:
             problems.append(f"line {number}: cannot be read as an entry")
             break
@@ -86,7 +120,8 @@ def read(path: Path) -> tuple[list[Line], bool, list[str]]:
     return lines, torn, problems
 
 
-def _decode(number: int, body: bytes) -> Genesis | Entry | Close | None:
+def decoded(number: int, body: bytes) -> Genesis | Entry | Close | None:
+    """What a line holds; None where it cannot be read. The first line of a ledger is its Genesis."""
     if len(body) > LINE_BYTES_MAX:
         return None
     try:
@@ -97,20 +132,42 @@ def _decode(number: int, body: bytes) -> Genesis | Entry | Close | None:
         return None
 
 
-def verify(path: Path, ours: Software, anchors: tuple[str, ...] = ()) -> Verdict:
-    """Judge a ledger file against itself, against heads that were kept elsewhere (`anchors`), and against the deciding
-    code at hand; raises LedgerUnreadable."""
-    lines, torn, problems = read(path)
+def verify(path: Path, ours: Software, anchors: tuple[str, ...] = (), limits: bytes | None = None) -> Verdict:
+    """Judge a ledger file against itself, against heads that were kept elsewhere (`anchors`), against the limits file
+    (`limits`), and against the deciding code at hand; raises LedgerUnreadable."""
+    return judged(path, content_of(path), ours, anchors, limits)
+
+
+def judged(
+    path: Path,
+    content: bytes,
+    ours: Software,
+    anchors: tuple[str, ...] = (),
+    limits: bytes | None = None,
+) -> Verdict:
+    """As `verify`, of bytes that are at hand; no file is read."""
+    lines, torn, problems = parse(path, content)
     chain_problems = [*_chain(lines), *_unanchored(lines, anchors)]
+    if torn and isinstance(lines[-1].held, Close):
+        chain_problems.append("the end: something follows the closing line")
     execution: Execution = "not run"
     software = ""
+    signed = 0
+    same_limits: LimitsFile = "not at hand"
     first = lines[0].held
     if isinstance(first, Genesis):
         software = first.software.digest
+        signed, unsigned = _signatures(first, lines)
+        chain_problems += unsigned
+        if limits is not None:
+            same_limits = "the same" if _same_limits(limits, first.rules.limits) else "another"
+            chain_problems += (
+                [] if same_limits == "the same" else ["limits.toml: not the file that the ledger holds"]
+            )
         if not chain_problems and not problems:
             execution, differences = _reexecute(first, lines[1:], same_code=software == ours.digest)
             problems += differences
-    judgement = judge(line.held for line in lines)
+    judgement = _asked(lines)
     return Verdict(
         path=path,
         entries=len(lines),
@@ -123,7 +180,56 @@ def verify(path: Path, ours: Software, anchors: tuple[str, ...] = ()) -> Verdict
         problems=tuple(chain_problems + problems),
         permits=judgement.permits,
         oracle=judgement.objections,
+        strays=judgement.strays,
+        ours=ours.digest,
+        acts=signed,
+        anchors=len(anchors),
+        limits=same_limits,
     )
+
+
+# What deciding again may raise on a ledger that somebody has written into: it speaks against the file.
+BROKEN = (ArithmeticError, LookupError, TypeError, ValueError)
+
+
+def _asked(lines: list[Line]) -> Judgement:
+    """The oracle's judgement; numbers that it cannot reckon with are an objection."""
+    try:
+        return judge(line.held for line in lines)
+    except BROKEN as error:
+        return Judgement(permits=0, objections=(f"cannot be judged ({error})",))
+
+
+def _signatures(first: Genesis, lines: list[Line]) -> tuple[int, list[str]]:
+    """How many acts were accepted, and each whose signature does not fit, whoever decided that it does."""
+    accepted, problems = 0, []
+    for line in lines:
+        entry = line.held
+        if not isinstance(entry, Entry) or not isinstance(entry.event, ActPresented):
+            continue
+        if any(effect.startswith(f"person {entry.event.peer} ILK-") for effect in entry.effects):
+            continue  # refused in the same breath
+        accepted += 1
+        act = entry.event.act
+        person = first.rules.limits.person(act.person)
+        if person is None or not acts.verify(act, person.public_key):
+            problems.append(
+                f"line {line.number}: an act by {act.person[:64]!a} was accepted, and its signature does not fit"
+            )
+        elif act.session_id != first.rules.session_id:
+            problems.append(f"line {line.number}: an act was accepted that was signed for another session")
+    return accepted, problems
+
+
+def _same_limits(content: bytes, held: Limits) -> bool:
+    """Hashed anew and read anew. In a shadow run the null device stands in place of the file's."""
+    if hashlib.sha256(content).hexdigest() != held.digest:
+        return False
+    try:
+        again = msgspec.json.decode(msgspec.json.encode(load(content)), type=Limits)
+    except LimitsErrors:
+        return False
+    return msgspec.structs.replace(again, device=held.device, relay=held.relay) == held
 
 
 def _chain(lines: list[Line]) -> Iterator[str]:
@@ -199,6 +305,6 @@ def _reexecute(first: Genesis, lines: list[Line], *, same_code: bool) -> tuple[E
             number = line.number
             if difference:
                 return execution, [f"line {number}: {difference}"]
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except BROKEN as error:
         return execution, [f"after line {number}: cannot be re-executed ({error})"]
     return "same", []

@@ -17,7 +17,7 @@ from safety.events import ActPresented, Asked, FireAsked, HostSaid, Joined, Now
 from safety.messages import Request
 from safety.oracle_ledger import check_ledger, judge
 from safety.software import software
-from safety.verbs import said_of
+from safety.verdict_words import said_of
 from safety.verify import verify
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
@@ -339,7 +339,7 @@ def test_verify_asks_the_oracle(tmp_path: Path) -> None:
     verdict = verify(written(tmp_path / "good.jsonl", good("tacs")), software())
     assert verdict.ok, verdict
     assert (verdict.permits, verdict.oracle) == (3, ())
-    assert "3 permits checked, agrees" in said_of(verdict)
+    assert "3 permits checked by a second implementation of the limits, agrees" in said_of(verdict)
 
 
 def test_verify_is_not_content_when_the_oracle_objects_alone(tmp_path: Path) -> None:

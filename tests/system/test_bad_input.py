@@ -211,8 +211,14 @@ CASES: dict[str, tuple[Call, int, tuple[str, ...]]] = {
         ("no session runs | nociloop run",),
     ),
     "stop with a word": (call("stop", "now"), 2, ("found now | expected nothing or --json",)),
-    "no ledger": (call("ledger", "verify", "nowhere"), 1, ("nowhere | No such file",)),
-    "no ledger either": (call("ledger", "show", "session.toml"), 1, ("session.toml",)),
+    "no ledger": (call("ledger", "verify", "nowhere"), 2, ("nowhere | No such file",)),
+    "no ledger either": (call("ledger", "show", "session.toml"), 2, ("session.toml | no line",)),
+    "no such kind": (
+        call("ledger", "show", "session.toml", "--kind", "stopp"),
+        2,
+        ("--kind | expected one of",),
+    ),
+    "no head": (call("ledger", "verify", "session.toml", "--anchor", "abc"), 2, ("--anchor | 64 hex",)),
     "report of nothing": (call("report", "nowhere"), 2, ("nowhere",)),
 }
 

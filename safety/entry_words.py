@@ -1,0 +1,187 @@
+"""One ledger entry in words: its line for people, its kinds, codes and persons. Pure; nothing here raises on odd content."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from drivers.link import CallFailed, Delivered, Status
+from drivers.stimulation import Delivery, amplitude
+from safety.entries import Close, Entry, Genesis
+from safety.events import (
+    ActPresented,
+    Asked,
+    BadFrame,
+    EndAsked,
+    Event,
+    FireAsked,
+    Gone,
+    HostGone,
+    HostSaid,
+    Joined,
+    LedgerTrouble,
+    PauseAsked,
+    RelayGone,
+    RelaySaid,
+    StopPressed,
+)
+from safety.messages import Reason
+
+_CODE = re.compile(r"ILK-\d{3}")
+_reasons = msgspec.json.Decoder(tuple[Reason, ...])
+
+
+def plain(text: str) -> str:
+    """Text of anybody on one line: a control character is shown as its escape, never sent to a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def words_of(held: Genesis | Entry | Close, at_s: float) -> str:
+    """The line of an entry: sequence, seconds since the first, state, what happened, what was done."""
+    head = f"{held.seq:6d} {at_s:9.3f} s"
+    match held:
+        case Genesis():
+            rules = held.rules
+            text = f"opened {held.utc} session {rules.session_id}, limits {rules.limits.digest[:12]}"
+            return plain(f"{head}  {text}")
+        case Close():
+            return f"{head}  closed, status {held.status}"
+        case Entry():
+            state = held.before if held.before == held.after else f"{held.before} -> {held.after}"
+            folded = f" (+{sum(held.fold.counts.values())} folded)" if held.fold is not None else ""
+            effects = "; ".join(map(effect_words, held.effects)) or "-"
+            return plain(f"{head}  {state}  {event_words(held.event)}{folded}  => {effects}")
+
+
+def kinds_of(held: Genesis | Entry | Close) -> frozenset[str]:
+    """What an entry is, for whoever filters: by its event, by what was done, and `phase` where the state changed."""
+    if not isinstance(held, Entry):
+        return frozenset({"opened" if isinstance(held, Genesis) else "closed", "phase"})
+    found = {_KIND_OF_EVENT.get(type(held.event), "")}
+    if isinstance(held.event, HostSaid) and isinstance(held.event.message, Delivered):
+        found.add("delivery")
+    for effect in held.effects:
+        word, _, rest = effect.partition(" ")
+        if word in ("permit", "refusal", "trip"):
+            found.add(word)
+        if rest.startswith("StopDevice"):
+            found.add("stop")
+    if held.before != held.after:
+        found.add("phase")
+    return frozenset(found - {""})
+
+
+def codes_of(held: Genesis | Entry | Close) -> frozenset[str]:
+    """Every code in what was done."""
+    if not isinstance(held, Entry):
+        return frozenset()
+    return frozenset(code for effect in held.effects for code in _CODE.findall(effect))
+
+
+def persons_of(held: Genesis | Entry | Close) -> frozenset[str]:
+    """The persons whose act an entry is; of the first line, those who are named in the limits."""
+    if isinstance(held, Genesis):
+        return frozenset(person.name for person in held.rules.limits.people)
+    if isinstance(held, Entry) and isinstance(held.event, ActPresented):
+        return frozenset({held.event.act.person})
+    return frozenset()
+
+
+_KIND_OF_EVENT: dict[type, str] = {
+    Asked: "request",
+    FireAsked: "request",
+    ActPresented: "act",
+    StopPressed: "stop",
+    HostSaid: "device",
+    HostGone: "trouble",
+    Gone: "trouble",
+    RelayGone: "trouble",
+    LedgerTrouble: "trouble",
+    BadFrame: "trouble",
+}
+
+
+def effect_words(effect: str) -> str:
+    """An effect as it stands; a refusal with each limit, the value and by how much it went beyond."""
+    word, _, rest = effect.partition(" ")
+    number = rest.partition(" ")[0]
+    reasons = reasons_of(effect) if word == "refusal" else ()
+    if not reasons:
+        return effect
+    return f"refusal {number} [{' | '.join(map(reason_words, reasons))}]"
+
+
+def reasons_of(effect: str) -> tuple[Reason, ...]:
+    """The reasons of a refusal as an effect holds them; empty for anything else."""
+    word, _, rest = effect.partition(" ")
+    try:
+        return _reasons.decode(rest.partition(" ")[2]) if word == "refusal" else ()
+    except (ValueError, TypeError, RecursionError):
+        return ()
+
+
+def reason_words(reason: Reason) -> str:
+    """A reason, and where a limit refused: the value, the limit, the margin and whose limit it is."""
+    if not reason.quantity:
+        return f"{reason.code} {reason.text}"
+    margin = abs(reason.value - reason.limit)
+    over = "over" if reason.value > reason.limit else "under"
+    by = f", set by {reason.set_by}" if reason.set_by else ""
+    return (
+        f"{reason.code} {reason.quantity} {reason.value:g}, limit {reason.limit:g}: {margin:g} {over}{by} "
+        f"({reason.text})"
+    )
+
+
+def event_words(event: Event) -> str:
+    """What happened."""
+    match event:
+        case Asked(request=request):
+            return (
+                f"asked {request.id}: {amplitude(request.train):g}, {_json(request.train.waveform)}, "
+                f"response {request.response:g}"
+            )
+        case FireAsked(request=request):
+            return f"fire asked {request.id}"
+        case HostSaid(message=Delivered(delivery=delivery)):
+            return delivery_words(delivery)
+        case HostSaid(message=Status(status=status)):
+            fault = f", fault {status.fault}" if status.fault else ""
+            return f"device is {status.state}, {status.amplitude:g} out{fault}"
+        case HostSaid(message=CallFailed(call=call, code=code, text=text)):
+            return f"device call {call} failed: {code} {text}"
+        case HostSaid(message=message):
+            return f"host {type(message).__name__} {_json(message)}"
+        case ActPresented(act=act, uid=uid):
+            return f"act {act.act} by {act.person} (account {uid}): {act.reason}"
+        case StopPressed(source=source):
+            return f"STOP from {source}"
+        case Joined(hello=hello):
+            return f"controller joined: {hello.software}, stream {hello.stream_uid}"
+        case Gone(why=why) | HostGone(why=why) | RelayGone(why=why):
+            return f"{type(event).__name__}: {why}"
+        case RelaySaid(closed=closed):
+            return f"relay says {'closed' if closed else 'open'}"
+        case PauseAsked(pause=said) | EndAsked(end=said):
+            return f"{type(said).__name__.lower()} asked: {said.reason}"
+        case BadFrame(source=source, text=text):
+            return f"bad frame from {source}: {text}"
+        case LedgerTrouble(kind=kind, text=text):
+            return f"ledger {kind}: {text}"
+        case _:
+            return type(event).__name__.lower()
+
+
+def delivery_words(delivery: Delivery) -> str:
+    """A slice of output as the device told it."""
+    pulses = f", {delivery.n_pulses} pulses" if delivery.n_pulses else ""
+    return (
+        f"delivered by token {delivery.token}: {delivery.amplitude:g} for "
+        f"{(delivery.end_ns - delivery.start_ns) / 1e6:g} ms{pulses}"
+        f"{', ended' if delivery.ended else ''}{'' if delivery.confirmed else ', ASSUMED'}"
+    )
+
+
+def _json(value: msgspec.Struct) -> str:
+    return msgspec.json.encode(value).decode()

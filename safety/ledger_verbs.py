@@ -1,0 +1,165 @@
+"""The safety officer's verbs on a ledger: verify, show. Heavy imports wait until a verb runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from safety.verify import Verdict
+
+LEDGER, LIMITS = "ledger.jsonl", "limits.toml"
+LIMITS_BYTES_MAX = 1_048_576
+ANSWER_NO, USAGE = 1, 2
+_HEAD = re.compile(r"[0-9a-f]{64}")
+
+ledger = typer.Typer(
+    help="What the interlock wrote: verify it, read it, report it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+LedgerPath = Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")]
+
+
+@ledger.command("verify")
+def verify_verb(
+    path: LedgerPath,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(help="a head hash that was kept elsewhere; may be given more than once"),
+    ] = None,
+    limits: Annotated[
+        Path | None,
+        typer.Option(help="the limits file of the session; in a run folder, the one in it"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Re-hash the chain, decide every entry again, ask the second implementation of the limits.
+
+    Exit status: 0 nothing speaks against it, 1 something does, 2 there is nothing to verify.
+    """
+    from safety.verdict_words import said_of
+    from safety.verify import LedgerUnreadable
+
+    try:
+        verdict = verdict_on(path, tuple(anchor or ()), limits)
+    except LedgerUnreadable as error:
+        refuse(str(error), ANSWER_NO)
+    if as_json:
+        sys.stdout.write(json.dumps(told(verdict)) + "\n")
+    else:
+        sys.stdout.write(said_of(verdict))
+    raise typer.Exit(0 if verdict.ok else ANSWER_NO)
+
+
+@ledger.command("show")
+def show_verb(
+    path: LedgerPath,
+    kind: Annotated[
+        str,
+        typer.Option(help="request, permit, refusal, trip, act, stop, delivery, device, phase or trouble"),
+    ] = "",
+    code: Annotated[
+        str, typer.Option(help="entries with this code, or the start of one: ILK-203, ILK-1")
+    ] = "",
+    request: Annotated[int | None, typer.Option(help="the life of one request, by its id")] = None,
+    person: Annotated[str, typer.Option(help="the acts of one person")] = "",
+    word: Annotated[str, typer.Option(help="entries whose line has this text")] = "",
+    since: Annotated[int, typer.Option(min=0, help="from this sequence number on")] = 0,
+    from_s: Annotated[
+        float | None, typer.Option("--from", help="from so many seconds after the first")
+    ] = None,
+    to_s: Annotated[float | None, typer.Option("--to", help="to so many seconds after the first")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="only the last so many of these")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the lines as they stand")] = False,
+) -> None:
+    """Print entries, one a line: sequence, seconds since the first, state, what happened, what was done.
+
+    A damaged file is shown as far as it can be read, and what cannot be is named at the end.
+    """
+    from safety.show import KINDS, Wanted, shown
+    from safety.verify import LedgerUnreadable
+
+    if kind and kind not in KINDS:
+        refuse(f"--kind: found {ascii(kind)[:80]}, expected one of {', '.join(KINDS)}; or use --word", USAGE)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of another alphabet
+    wanted = Wanted(
+        kind=kind,
+        code=code,
+        request=request,
+        person=person,
+        word=word,
+        since=since,
+        from_s=from_s,
+        to_s=to_s,
+        last=last,
+    )
+    n_shown = 0
+    try:
+        for each in shown(ledger_file(path), wanted):
+            n_shown += each.raw is not None
+            if each.raw is None and as_json:
+                sys.stderr.write(f"nociloop: {each.text}\n")
+                continue
+            text = each.raw.decode(errors="replace") if as_json and each.raw is not None else each.text
+            sys.stdout.write(text + "\n")
+        if not n_shown:
+            sys.stderr.write("nociloop: no entry fits\n")
+    except LedgerUnreadable as error:
+        refuse(str(error), USAGE)
+    except BrokenPipeError:
+        sys.stderr.close()  # `show | head`: the reader has seen enough
+
+
+def verdict_on(path: Path, anchors: tuple[str, ...] = (), limits: Path | None = None) -> Verdict:
+    """Verify a file or a run folder by the code at hand; raises LedgerUnreadable, and ends with 2 on a wrong call."""
+    from safety.software import software
+    from safety.verify import verify
+
+    for each in anchors:
+        if not _HEAD.fullmatch(each):
+            refuse(f"--anchor: found {ascii(each)[:80]}, expected a head of 64 hex digits", USAGE)
+    file = ledger_file(path)
+    if limits is None and path.is_dir() and (path / LIMITS).is_file():
+        limits = path / LIMITS
+    content = None
+    if limits is not None:
+        try:
+            with limits.open("rb") as opened:
+                content = opened.read(LIMITS_BYTES_MAX + 1)
+        except OSError as error:
+            refuse(f"{limits}: {error.strerror}; give the limits file of the session", USAGE)
+    return verify(file, software(), anchors, content)
+
+
+def told(verdict: Verdict) -> dict[str, object]:
+    """A verdict for programs."""
+    import dataclasses
+
+    from safety.verdict_words import answer_of
+
+    answers = {"ok": verdict.ok, "answer": answer_of(verdict), "other_code": verdict.other_code}
+    return answers | dataclasses.asdict(verdict) | {"path": str(verdict.path)}
+
+
+def ledger_file(path: Path) -> Path:
+    """The ledger of a run folder, or the file itself; ends with 2 where there is none."""
+    file = path / LEDGER if path.is_dir() else path
+    if not file.exists():
+        refuse(f"{file}: No such file; give a ledger.jsonl, or a run folder", USAGE)
+    return file
+
+
+def refuse(line: str, status: int) -> NoReturn:
+    """One line on standard error, and the end."""
+    sys.stderr.write(f"nociloop: {line}\n")
+    raise typer.Exit(status)

@@ -1,0 +1,104 @@
+"""A verdict on a ledger in words, the answer first: for people who have never seen one."""
+
+from __future__ import annotations
+
+from safety.verify import Verdict
+
+SHOWN_MAX = 50  # own choice: problems or objections beyond these add nothing to a "no"
+_EXECUTION = {
+    "same": "same: every decision follows again from what was recorded",
+    "differs under other code": "differs under other code: the code at hand is not the one that wrote it",
+    "tampered": "TAMPERED: the code that wrote it decides otherwise on what is recorded",
+    "not run": "not run: what cannot be read or does not chain is not decided again",
+}
+
+
+def answer_of(verdict: Verdict) -> str:
+    """The answer in a few words; it begins with VERIFIED where nothing speaks against file and interlock."""
+    if verdict.ok:
+        return (
+            "VERIFIED; THE DEVICE STRAYED, and the interlock tripped on it" if verdict.strays else "VERIFIED"
+        )
+    if verdict.other_code:
+        return "NOT REPRODUCED BY THIS CODE: verify it with the version that wrote it"
+    return "NOT VERIFIED"
+
+
+def said_of(verdict: Verdict) -> str:
+    """The verdict as `ledger verify` prints it."""
+    lines = [
+        f"{answer_of(verdict)}: {verdict.path}",
+        f"  chain         {_chain(verdict)}",
+        f"  signatures    {_acts(verdict)}",
+        f"  limits file   {_LIMITS[verdict.limits]}",
+        f"  anchors       {_anchors(verdict)}",
+        f"  re-execution  {_EXECUTION[verdict.execution]}",
+        f"  oracle        {oracle_said(verdict)}",
+        f"  device        {_device(verdict)}",
+        f"  head          {verdict.head}",
+        f"  written by    {_software(verdict)}",
+    ]
+    if verdict.torn:
+        lines.append(
+            "  tail          torn: the last line is incomplete, as a power cut leaves it; it is not counted"
+        )
+    for name, found in (
+        ("problem  ", verdict.problems),
+        ("objection", verdict.oracle),
+        ("stray    ", verdict.strays),
+    ):
+        lines += [f"  {name}     {text}" for text in found[:SHOWN_MAX]]
+        if len(found) > SHOWN_MAX:
+            lines.append(f"  {name}     and {len(found) - SHOWN_MAX} more")
+    lines.append(
+        "  A chain alone cannot show that the whole file was not rewritten: compare the head with one kept elsewhere."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def oracle_said(verdict: Verdict) -> str:
+    """What the second implementation of the limits says, in a few words."""
+    found = _count(len(verdict.oracle), "objection") if verdict.oracle else "agrees with all that were given"
+    return f"{_count(verdict.permits, 'permit')} checked by a second implementation of the limits, {found}"
+
+
+_LIMITS = {
+    "the same": "the one that the ledger holds, read again",
+    "another": "ANOTHER than the ledger holds",
+    "not at hand": "not at hand; the ledger holds the limits themselves, and the digest of their file",
+}
+
+
+def _chain(verdict: Verdict) -> str:
+    ended = (
+        "closed in order and sealed"
+        if verdict.closed
+        else "not closed: the process was killed, or is still running; lines may be missing at the end"
+    )
+    return f"{'whole' if verdict.chain else 'BROKEN'}, {verdict.entries} entries, {ended}"
+
+
+def _acts(verdict: Verdict) -> str:
+    return f"{_count(verdict.acts, 'act')} of named persons accepted, each signature checked"
+
+
+def _anchors(verdict: Verdict) -> str:
+    if not verdict.anchors:
+        return "none given (--anchor): only a head kept elsewhere shows that no end was cut off"
+    missed = sum(problem.startswith("anchor ") for problem in verdict.problems)
+    return f"{verdict.anchors - missed} of {verdict.anchors} found in the file"
+
+
+def _device(verdict: Verdict) -> str:
+    if not verdict.strays:
+        return "nothing told of it that was not permitted" if not verdict.oracle else "see the objections"
+    return f"STRAYED: {_count(len(verdict.strays), 'finding')}; the interlock was tripped at each of them"
+
+
+def _software(verdict: Verdict) -> str:
+    by = "this very code" if verdict.software == verdict.ours else f"other code; here {verdict.ours}"
+    return f"{verdict.software or 'unknown code'} ({by})"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
