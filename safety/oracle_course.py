@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from drivers.stimulation import Delivery, Hold, PulseTrain
 from safety.messages import Request
-from safety.oracle import exact
+from safety.oracle_numbers import exact
 
 MS = 1_000_000
 S = 1_000_000_000

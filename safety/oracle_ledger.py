@@ -17,21 +17,11 @@ from drivers.stimulation import Delivery, Hold, PulseTrain, Train
 from safety.entries import Close, Entry, Genesis
 from safety.events import ActPresented, Asked, Beat, FireAsked, HostSaid, Joined
 from safety.messages import Act, Evidence, Request
-from safety.oracle import (
-    HOLD_MS_MAX,
-    TRAIN_S_MAX,
-    Circumstances,
-    budget,
-    charge_c,
-    exact,
-    interval_s,
-    objections,
-    pct_rmt,
-    rises_too_fast,
-    said,
-)
+from safety.oracle import SESSION, TRAIN_S_MAX, budget, interval_s, objections, rises_too_fast, spent_by
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
+from safety.oracle_numbers import Circumstances, exact, said
 from safety.oracle_response import Sign
+from safety.oracle_tacs import HOLD_MS_MAX, charge_c
 from safety.state import Rules
 
 FUTURE_NS = (
@@ -107,6 +97,7 @@ class Oracle:
     on_ns: int = 0
     ma_ns: Fraction = Fraction(0)
     pulses: int = 0
+    more: dict[str, Fraction] = field(default_factory=dict)
     sign: Sign = field(init=False)
 
     def __post_init__(self) -> None:
@@ -232,6 +223,9 @@ class Oracle:
         if told.ma_pp > 0 or isinstance(wave, PulseTrain):
             self.on_ns += told.end_ns - told.start_ns
             self.ma_ns += told.ma_pp * (told.end_ns - told.start_ns)
+            spent = spent_by(course.request.train, told.end_ns - told.start_ns, self.rules.limits)
+            for name, more in spent.items():
+                self.more[name] = self.more.get(name, Fraction(0)) + more
         yield from (f"delivered: {each}" for each in self._over_budget(None, 0))
 
     def _prune(self) -> None:
@@ -424,20 +418,9 @@ class Oracle:
 
     def _interval(self, train: Train, onset_ns: int) -> Iterator[str]:
         before = next((course for course in reversed(self.trains) if not course.failed), None)
-        wave = train.waveform
-        if before is None or not isinstance(wave, PulseTrain):
+        if before is None or isinstance(train.waveform, Hold):
             return
-        was = before.request.train.waveform
-        inputs = self.rules.limits.inputs
-        before_pct = (
-            pct_rmt(exact(was.pulse.amplitude_pct_mso), inputs) if isinstance(was, PulseTrain) else None
-        )
-        next_pct = pct_rmt(exact(wave.pulse.amplitude_pct_mso), inputs)
-        least = (
-            None
-            if before_pct is None or next_pct is None
-            else interval_s(before_pct, next_pct, self.rules.limits)
-        )
+        least = interval_s(before.request.train, train, self.rules.limits)
         ended_ns = before.zero_ns if before.ended_ns is None else before.ended_ns
         if least is None or onset_ns - ended_ns < least * S:
             yield f"{said(Fraction(onset_ns - ended_ns, S))} s after the end of the last train"
@@ -458,19 +441,19 @@ class Oracle:
         out = [course for course in self.courses if course.is_out() and course is not asked]
         if asked is not None:
             out.append(asked)
-        if limits.modality == "tacs":
-            spans = [each for course in out for each in course.outstanding()] if asked is not None else []
-            on_ns, ma_ns = union(spans)
-            used = {
-                "on_time_s": Fraction(self.on_ns + on_ns, S),
-                "charge_c": charge_c(self.ma_ns + ma_ns, 1),
-            }
-        else:
-            left = [course.remaining() for course in out] if asked is not None else []
-            used = {
-                "on_time_s": Fraction(self.on_ns + sum(ns for _, ns in left), S),
-                "n_pulses": Fraction(self.pulses + sum(n for n, _ in left)),
-            }
-        for name, spent in used.items():
+        spans = [each for course in out for each in course.outstanding()] if asked is not None else []
+        left = [(course, *course.remaining()) for course in out] if asked is not None else []
+        on_ns, ma_ns = union(spans)
+        used = {
+            "on_time_s": Fraction(self.on_ns + on_ns + sum(ns for _, _, ns in left), S),
+            "charge_c": charge_c(self.ma_ns + ma_ns, 1),
+            "n_pulses": Fraction(self.pulses + sum(n for _, n, _ in left)),
+            **self.more,
+        }
+        for course, _, ns in left:
+            for name, spent in spent_by(course.request.train, ns, limits).items():
+                used[name] = used.get(name, Fraction(0)) + spent
+        for name in SESSION[limits.modality]:
+            spent = used.get(name, Fraction(0))
             if spent > budget(name, limits):
                 yield f"{name}: {said(spent)} of {said(budget(name, limits))}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from safety.limit_values import ResponseLimits
-from safety.oracle import exact
+from safety.oracle_numbers import exact
 
 MS = 1_000_000
 GREATEST = Fraction(10**12)  # own choice: no biomarker is as large

@@ -13,9 +13,9 @@ from drivers.stimulation import Modality, Train
 from safety.entries import Entry, Fold, Genesis
 from safety.events import Asked, Now
 from safety.messages import Evidence
-from safety.oracle import charge_c
 from safety.oracle_course import Course, Rectangle, union
 from safety.oracle_ledger import Oracle, check_ledger
+from safety.oracle_tacs import charge_c
 from safety.state import Watch
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
