@@ -107,16 +107,19 @@ class _Requests:
                 found |= self._told(message)
             case _:
                 pass
+        calls: list[int] = []
         permitted: int | None = None
         for effect in held.effects:
             match effect.split(maxsplit=2):
                 case ["permit" | "refusal" as verdict, number, *_] if number.removeprefix("-").isdecimal():
                     found.add(int(number[:20]))
                     permitted = int(number[:20]) if verdict == "permit" else permitted
-                case ["device", "Prepare" | "Fire", call] if call.isdecimal() and permitted is not None:
-                    self.calls[int(call[:20])] = permitted
+                case ["device", "Prepare" | "Fire", call] if call.isdecimal():
+                    calls.append(int(call[:20]))
                 case _:
                     pass
+        if permitted is not None:
+            self.calls.update(dict.fromkeys(calls, permitted))
         return frozenset(found)
 
     def _told(self, message: object) -> set[int]:

@@ -1,0 +1,276 @@
+"""`ledger verify` and `ledger show` as they are typed: words for a stranger, JSON, exit status; file, interlock and device
+told apart."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from drivers.link import Delivered
+from drivers.stimulation import Delivery
+from safety.entries import GENESIS_HASH, Software
+from safety.ledger_verbs import ledger
+from safety.limits import load
+from safety.software import software
+from safety.verdict_words import answer_of, oracle_said, said_of
+from safety.verify import judged, verify
+from tests.safety.damages import head_of, judge
+from tests.safety.ledgers import OTHER, SOFTWARE, genesis_of, rechained, session, write
+from tests.safety.strategies import document, to_toml
+from tests.safety.world import STRANGER, World, rules_of
+from tests.safety.worlds import holding
+
+CALL = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("ledger"), session())
+
+
+def called(*arguments: object) -> tuple[int, str, str]:
+    done = CALL.invoke(ledger, [str(each) for each in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def strayed(amplitude: float = 1.5) -> World:
+    """A device that says that it gave more than was permitted."""
+    world = holding()
+    running = world.state.running
+    assert running is not None
+    at_ns = world.mono_ns
+    told = Delivery(
+        token=running.token, start_ns=at_ns - 1_000_000, end_ns=at_ns, amplitude=amplitude, n_pulses=0,
+        ended=False, confirmed=True,
+    )  # fmt: skip
+    world.host_says(Delivered(delivery=told))
+    world.run_ms(300)
+    world.present(world.act("reset"))
+    world.run_ms(50)
+    return world
+
+
+def test_a_whole_ledger(path: Path):
+    status, out, err = called("verify", path)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"VERIFIED: {path}\n")
+    for words in (
+        "chain         whole",
+        "2 acts of named persons",
+        "same: every decision",
+        "2 permits checked",
+    ):
+        assert words in out
+    assert "compare the head with one kept elsewhere" in out
+
+
+def test_for_programs(path: Path):
+    status, out, _ = called("verify", path, "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert (told["ok"], told["answer"], told["execution"], told["acts"]) == (True, "VERIFIED", "same", 2)
+    assert told["head"] == head_of(path.read_bytes())
+    assert (told["problems"], told["oracle"], told["strays"], told["limits"]) == ([], [], [], "not at hand")
+
+
+def test_an_anchor_that_fits_and_one_that_does_not(path: Path):
+    head = head_of(path.read_bytes())
+    status, out, _ = called("verify", path, "--anchor", head)
+    assert (status, "1 of 1 found in the file" in out) == (0, True)
+    status, out, _ = called("verify", path, "--anchor", head, "--anchor", "0" * 64)
+    assert (status, "1 of 2 found in the file" in out) == (1, True)
+    assert "problem       anchor 0000000000000000: no line has this hash" in out
+
+
+@pytest.mark.parametrize("anchor", ("", "abc", "0" * 63, "0" * 65, "G" * 64, "A" * 64))
+def test_an_anchor_that_is_none(path: Path, anchor: str):
+    status, out, err = called("verify", path, "--anchor", anchor)
+    assert (status, out) == (2, "")
+    assert "expected a head of 64 hex digits" in err
+
+
+def test_what_is_damaged_and_what_is_not_there(path: Path, tmp_path: Path):
+    torn = tmp_path / "torn.jsonl"
+    torn.write_bytes(path.read_bytes()[:-9])
+    status, out, _ = called("verify", torn)
+    assert (status, "tail          torn" in out, "lines may be missing at the end" in out) == (0, True, True)
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(path.read_bytes().replace(b"ann", b"bob", 1))
+    status, out, _ = called("verify", bad)
+    assert (status, out.splitlines()[0]) == (1, f"NOT VERIFIED: {bad}")
+    bad.write_bytes(b"nonsense\n")
+    status, out, err = called("verify", bad)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"nociloop: {bad}: the first line is no ledger's")
+    status, _, err = called("verify", tmp_path / "nowhere")
+    assert (status, err.count("\n")) == (2, 1)
+    status, _, err = called("verify", tmp_path)  # a folder without a ledger
+    assert (status, "give a ledger.jsonl, or a run folder" in err) == (2, True)
+
+
+def test_other_code_is_no_tampering(path: Path, tmp_path: Path):
+    """What another version wrote and this one decides otherwise: neither a yes nor a forgery."""
+    edited = [line.replace(b'"device Fire ', b'"device Fire 1', 1) for line in path.read_bytes().splitlines()]
+    file = tmp_path / "other.jsonl"
+    file.write_bytes(rechained(edited))
+    verdict = verify(file, OTHER)
+    assert verdict.execution == "differs under other code"
+    assert answer_of(verdict) in (
+        "NOT VERIFIED",
+        "NOT REPRODUCED BY THIS CODE: verify it with the version that wrote it",
+    )
+    assert f"{'a' * 64} (other code; here {'b' * 64})" in said_of(verdict)
+    assert answer_of(verify(file, SOFTWARE)) == "NOT VERIFIED"
+    assert "TAMPERED" in said_of(verify(file, SOFTWARE))
+
+
+def test_other_code_alone_is_said_so(path: Path, tmp_path: Path):
+    lines = path.read_bytes().splitlines()
+    edited = [line.replace(b'"effects":["pet"]', b'"effects":["pet","pet"]', 1) for line in lines]
+    file = tmp_path / "other.jsonl"
+    file.write_bytes(rechained(edited))
+    verdict = verify(file, OTHER)
+    assert (verdict.other_code, verdict.ok) == (True, False)
+    assert answer_of(verdict).startswith("NOT REPRODUCED BY THIS CODE")
+    assert not verify(file, SOFTWARE).other_code
+    assert not verify(path, OTHER).other_code  # nothing differs
+
+
+def test_a_device_that_strayed_is_told_from_a_wrong_permit(tmp_path: Path):
+    verdict = verify(write(tmp_path, strayed()), SOFTWARE)
+    assert verdict.ok
+    assert verdict.oracle == ()
+    assert len(verdict.strays) == 1
+    assert "delivered 1.5, permitted were" in verdict.strays[0]
+    said = said_of(verdict)
+    assert said.startswith("VERIFIED; THE DEVICE STRAYED, and the interlock tripped on it: ")
+    assert "device        STRAYED: 1 finding" in said
+    assert "stray         entry " in said
+    assert "agrees with all" in oracle_said(verdict)
+
+
+def test_a_stray_that_the_interlock_let_pass_speaks_against_it(tmp_path: Path):
+    """The same words of the device, in a ledger whose states were bent as if nothing had tripped."""
+    content = write(tmp_path, strayed()).read_bytes()
+    lines = [line.replace(b'"after":"TRIPPED"', b'"after":"ARMED"') for line in content.splitlines()]
+    verdict = judged(tmp_path, rechained(lines), SOFTWARE)
+    assert not verdict.ok
+    assert any("delivered 1.5, permitted were" in text for text in verdict.oracle)
+    assert verdict.strays == ()
+
+
+def test_a_signature_that_does_not_fit_is_found_whoever_took_it(path: Path):
+    """As code that does not check would have written it: re-execution under other code alone would not say so."""
+    lines = path.read_bytes().splitlines()
+    n = next(n for n, line in enumerate(lines) if b'"act":"arm"' in line)
+    act = session().act(key=STRANGER)
+    held = msgspec.json.decode(lines[n])
+    held["event"]["act"]["signature"] = act.signature
+    forged = [*lines[:n], msgspec.json.encode(held), *lines[n + 1 :]]
+    verdict = judged(path, rechained(forged), OTHER)
+    assert (
+        verdict.problems[0] == f"line {n + 1}: an act by 'ann' was accepted, and its signature does not fit"
+    )
+    assert not verdict.chain
+    assert not verdict.other_code
+
+
+def test_an_act_that_was_refused_need_not_be_signed(tmp_path: Path):
+    world = World(rules_of()).ready()
+    world.present(world.act(key=STRANGER))
+    world.present(world.act(person="nobody"))
+    world.stop(ends=True)
+    world.run_ms(100)
+    verdict = verify(write(tmp_path, world), SOFTWARE)
+    assert (verdict.ok, verdict.acts) == (True, 0)
+
+
+def test_an_act_for_another_session_is_found(path: Path):
+    lines = path.read_bytes().splitlines()
+    other = lines[0].replace(b'"session_id":"s-1"', b'"session_id":"s-2"', 1)
+    verdict = judged(path, rechained([other, *lines[1:]]), OTHER)
+    assert any("signed for another session" in problem for problem in verdict.problems)
+
+
+def test_the_limits_file_is_hashed_and_read_again(tmp_path: Path):
+    world = World(rules_of())
+    world.stop(ends=True)
+    world.run_ms(100)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "limits.toml").write_text("limits", encoding="utf-8")
+    write(folder, world)
+    status, out, _ = called("verify", folder)
+    assert status == 1
+    assert "problem       limits.toml: not the file that the ledger holds" in out
+    (folder / "limits.toml").unlink()
+    status, out, _ = called("verify", folder / "ledger.jsonl", "--limits", tmp_path / "none.toml")
+    assert (status, out) == (2, "")
+    assert "limits file   not at hand" in called("verify", folder)[1]
+
+
+def test_limits_that_are_the_ledgers_own():
+    """The bytes that the rules came from; and with one number bent in the ledger, its digest kept."""
+    world = World(rules_of())
+    content = to_toml(document("tacs"))
+    world.rules = msgspec.structs.replace(world.rules, limits=load(content))
+    first = msgspec.json.encode(msgspec.structs.replace(genesis_of(world), prev=GENESIS_HASH)) + b"\n"
+    assert judged(Path("x"), first, SOFTWARE, limits=content).limits == "the same"
+    assert judged(Path("x"), first, SOFTWARE, limits=content + b"\n").limits == "another"
+    bent = first.replace(b'"high":2.0', b'"high":2.5', 1)
+    assert bent != first
+    assert judged(Path("x"), bent, SOFTWARE, limits=content).limits == "another"
+    digest = world.rules.limits.digest.encode()
+    unreadable = b"nonsense"
+    own = first.replace(digest, sha256(unreadable).hexdigest().encode())
+    assert judged(Path("x"), own, SOFTWARE, limits=unreadable).limits == "another"
+
+
+def test_numbers_that_the_oracle_cannot_reckon_with_are_an_objection(path: Path):
+    lines = path.read_bytes().splitlines()
+    n = next(n for n, line in enumerate(lines) if b'"type":"delivered"' in line)
+    held = msgspec.json.decode(lines[n])
+    held["event"]["message"]["delivery"]["end_ns"] = 10**4000
+    content = rechained([*lines[:n], json.dumps(held, separators=(",", ":")).encode(), *lines[n + 1 :]])
+    verdict = judged(path, content, OTHER)
+    assert not verdict.ok
+    assert verdict.oracle
+    assert judge(content) == "tampered"
+
+
+def test_many_problems_are_not_all_printed(path: Path):
+    verdict = verify(path, SOFTWARE)
+    many = type(verdict)(**{n: getattr(verdict, n) for n in verdict.__slots__} | {"oracle": ("x",) * 61})
+    said = said_of(many)
+    assert said.count("objection     x") == 50
+    assert "objection     and 11 more" in said
+    assert "61 objections" in said
+
+
+def test_show_as_it_is_typed(path: Path, tmp_path: Path):
+    status, out, _ = called("show", path, "--kind", "act", "--person", "ann", "--last", "1")
+    assert (status, out.count("\n"), "act reset by ann" in out) == (0, 1, True)
+    status, out, _ = called("show", path, "--code", "ILK-001", "--json")
+    assert all(json.loads(line)["seq"] for line in out.splitlines())
+    status, out, err = called("show", path, "--word", "nothing like it")
+    assert (status, out, err) == (0, "", "nociloop: no entry fits\n")
+    status, _, err = called("show", path, "--kind", "stopp")
+    assert (status, "expected one of request, permit" in err) == (2, True)
+    torn = tmp_path / "torn.jsonl"
+    torn.write_bytes(path.read_bytes()[:-9])
+    status, out, err = called("show", torn, "--json")
+    assert (status, err.startswith("nociloop: torn tail")) == (0, True)
+    assert all(json.loads(line) for line in out.splitlines())
+    status, out, err = called("show", tmp_path / "nowhere")
+    assert (status, out) == (2, "")
+
+
+def test_the_code_at_hand_is_the_one_that_judges(path: Path):
+    assert isinstance(software(), Software)
+    assert json.loads(called("verify", path, "--json")[1])["ours"] == software().digest

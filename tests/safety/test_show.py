@@ -1,0 +1,199 @@
+"""A ledger in words: what is looked for is found, what is damaged is named, what others wrote cannot drive a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safety.entries import Entry
+from safety.entry_words import effect_words, plain, reason_words, reasons_of, words_of
+from safety.events import Asked, BadFrame, Now, StopPressed
+from safety.messages import Reason
+from safety.show import KINDS, Shown, Wanted, shown
+from safety.verify import LedgerUnreadable
+from tests.safety.damages import damages
+from tests.safety.ledgers import session, write
+from tests.safety.strategies import hold
+from tests.safety.world import LONG, World, rules_of
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Armed by a person, two requests in haste, a STOP, a reset."""
+    return write(tmp_path_factory.mktemp("ledger"), session())
+
+
+def texts(path: Path, **wanted: object) -> list[str]:
+    return [each.text for each in shown(path, Wanted(**wanted))]  # type: ignore[arg-type]
+
+
+def test_every_entry_is_a_line(path: Path):
+    lines = path.read_bytes().splitlines()
+    found = list(shown(path, Wanted()))
+    assert [each.raw for each in found] == lines
+    assert [int(each.text.split()[0]) for each in found] == list(range(len(lines)))
+    assert "opened 2026-06-01" in found[0].text
+    assert "closed, status 4" in found[-1].text
+    assert all("\n" not in each.text for each in found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "has"),
+    [
+        ("request", "asked 1: 1, "),
+        ("permit", "permit 1 until "),
+        ("refusal", "ILK-302 another request is under way"),
+        ("trip", "trip ILK-001 STOP was pressed"),
+        ("act", "act arm by ann (account 1000): a test"),
+        ("stop", "STOP from test"),
+        ("delivery", "delivered by token "),
+        ("device", "host Opened"),
+        ("phase", "SAFE -> READY"),
+    ],
+)
+def test_a_kind_is_found_and_nothing_else(path: Path, kind: str, has: str):
+    found = texts(path, kind=kind)
+    assert any(has in text for text in found)
+    assert 0 < len(found) < len(texts(path))
+
+
+def test_trouble_is_a_kind(tmp_path: Path):
+    world = World(rules_of())
+    world.take(BadFrame(source="controller", text="no JSON"))
+    found = texts(write(tmp_path, world), kind="trouble")
+    assert len(found) == 1
+    assert "bad frame from controller: no JSON" in found[0]
+
+
+def test_codes_are_found_by_their_beginning(path: Path):
+    assert [text for text in texts(path, code="ILK-001") if "ILK-001" not in text] == []
+    assert len(texts(path, code="ilk-3")) == len(texts(path, kind="refusal"))
+    assert texts(path, code="ILK-9") == []
+
+
+def test_the_life_of_a_request(path: Path):
+    found = " ".join(texts(path, request=1))
+    for part in ("asked 1:", "permit 1 until", "host Prepared", "host Fired", "delivered by token"):
+        assert part in found
+    assert "asked 2" not in found
+    assert texts(path, request=99) == []
+
+
+def test_a_person_and_a_time_and_the_last(path: Path):
+    assert len(texts(path, person="ann", kind="act")) == 2
+    assert texts(path, person="bob", kind="act") == []
+    every = texts(path)
+    at_s = [float(text.split()[1]) for text in every]
+    middle_s = at_s[len(at_s) // 2]
+    assert texts(path, from_s=middle_s) == every[at_s.index(middle_s) :]
+    assert texts(path, to_s=0.0) == [text for text, at in zip(every, at_s, strict=True) if at == 0.0]
+    assert texts(path, last=2) == every[-2:]
+    assert texts(path, last=1, kind="act") == texts(path, kind="act")[-1:]
+    assert texts(path, since=5) == every[5:]
+    assert texts(path, word="RESET") == [text for text in every if "reset" in text.lower()]
+
+
+def test_a_refusal_tells_the_limit_the_value_and_the_margin():
+    world = World(rules_of()).armed()
+    world.ask(hold(amplitude_ma_pp=9.0))
+    entry = next(e for e in world.entries if isinstance(e.event, Asked))
+    words = words_of(entry, 0.0)
+    assert "ILK-101 amplitude_ma_pp 9, limit 2: 7 over, set by protocol" in words
+    assert "ILK-101 amplitude_ma_pp 9, limit 4: 5 over, set by absolute" in words
+
+
+def test_a_margin_below_a_limit():
+    low = Reason(
+        code="ILK-102", text="below a limit: x", quantity="rate_hz", value=0.5, limit=4.0, set_by="site"
+    )
+    assert reason_words(low) == "ILK-102 rate_hz 0.5, limit 4: 3.5 under, set by site (below a limit: x)"
+    bare = Reason(code="ILK-301", text="not armed")
+    assert reason_words(bare) == "ILK-301 not armed"
+
+
+def test_an_effect_that_is_no_refusal_stands_as_it_is():
+    for effect in ("pet", "refusal 3 no JSON", "refusal 3 [1]", "refusal", "", "permit 1 until 2"):
+        assert effect_words(effect) == effect
+        assert reasons_of(effect) == ()
+
+
+def test_what_others_wrote_cannot_drive_a_terminal(tmp_path: Path):
+    world = World(rules_of())
+    world.take(StopPressed(source="\x1b[2J\x07 a\nb\u202e", ends=False))
+    text = next(text for text in texts(write(tmp_path, world)) if "STOP" in text)
+    assert text.isprintable()
+    assert r"\x1b[2J\x07 a\nb\u202e" in text
+    assert plain("µA ≤ 3") == "µA ≤ 3"
+
+
+def test_a_damaged_file_is_shown_as_far_as_it_can_be_read(path: Path, tmp_path: Path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    file = tmp_path / "damaged.jsonl"
+    file.write_bytes(b"".join([b"\x1b\xff nonsense\n", *lines[1:4], b"{}\n", *lines[5:-1], lines[-1][:40]]))
+    found = list(shown(file, Wanted()))
+    assert [each.raw for each in found if each.raw is not None] == [
+        line[:-1] for line in (*lines[1:4], *lines[5:-1])
+    ]
+    notes = [each.text for each in found if each.raw is None]
+    assert notes[0].startswith("torn tail")
+    assert r"line 1: cannot be read as an entry: '\x1b" in notes[1]
+    assert notes[2].startswith("line 5: cannot be read")
+    assert all(note.isprintable() for note in notes)
+
+
+def test_a_number_that_no_entry_has_is_a_note(path: Path, tmp_path: Path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    held = json.loads(lines[3])
+    held["now"] = [10**400, 0, 0]
+    file = tmp_path / "giant.jsonl"
+    file.write_bytes(b"".join([*lines[:3], json.dumps(held).encode() + b"\n", *lines[4:]]))
+    found = list(shown(file, Wanted()))
+    assert len(found) == len(lines)
+    assert found[-1] == Shown(text="line 4: holds numbers that no entry has", raw=None)
+
+
+@pytest.mark.parametrize("content", (b"", b"\n", b"x", b"[]\n{}\n", b"\x00" * 9 + b"\n"))
+def test_what_is_no_ledger_is_one_line(content: bytes, tmp_path: Path):
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(LedgerUnreadable, match="give a ledger"):
+        list(shown(file, Wanted()))
+
+
+def test_no_damage_makes_a_traceback(path: Path, tmp_path: Path):
+    content = path.read_bytes()
+    file = tmp_path / "x.jsonl"
+    for damage in damages(content, content[::-1], stride=97 if LONG else 2003):
+        file.write_bytes(damage.content)
+        try:
+            assert all(each.text.isprintable() for each in shown(file, Wanted()))
+        except LedgerUnreadable as error:
+            assert "\n" not in str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    event=st.builds(BadFrame, source=st.text(), text=st.text()),
+    effects=st.lists(
+        st.text() | st.sampled_from(["permit 1 until 5", "refusal -3 []", "device Prepare 7", "permit x"])
+    ),
+)
+def test_any_text_is_one_printable_line(event: BadFrame, effects: list[str]):
+    entry = Entry(
+        prev="", seq=1, now=Now(mono_ns=1, boot_ns=1, wall_ns=1), event=event, before="SAFE", after="SAFE",
+        effects=tuple(effects), state="",
+    )  # fmt: skip
+    assert words_of(entry, 0.0).isprintable()
+
+
+def test_every_kind_that_is_offered_can_be_found(path: Path, tmp_path: Path):
+    world = World(rules_of())
+    world.take(BadFrame(source="c", text=""))
+    other = write(tmp_path, world)
+    assert [kind for kind in KINDS if not texts(path, kind=kind) and not texts(other, kind=kind)] == []
+    assert msgspec.json.decode(next(shown(path, Wanted(kind="act"))).raw or b"")["event"]["type"] == "act"
