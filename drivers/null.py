@@ -28,11 +28,17 @@ ENVELOPES = {
     "amplitude_ma_pp": Envelope(low=0.0, high=4.0, step=0.0),
     "frequency_hz": Envelope(low=0.1, high=100.0, step=0.0),
     "phase_rad": Envelope(low=0.0, high=6.283185307179586, step=0.0),
+    "amplitude_ma": Envelope(low=0.0, high=100.0, step=0.0),
+    "width_us": Envelope(low=1.0, high=1000.0, step=0.0),
+    "gap_us": Envelope(low=0.0, high=1000.0, step=0.0),
+    "second_width_us": Envelope(low=1.0, high=10_000.0, step=0.0),
+    "pulses_per_burst": Envelope(low=1.0, high=100.0, step=1.0),
+    "rate_in_burst_hz": Envelope(low=0.1, high=10_000.0, step=0.0),
     "ramp_up_ms": Envelope(low=10.0, high=30_000.0, step=1.0),
     "ramp_down_ms": Envelope(low=10.0, high=30_000.0, step=1.0),
     "duration_ms": Envelope(low=50.0, high=500.0, step=1.0),
     "amplitude_pct_mso": Envelope(low=0.0, high=100.0, step=0.0),
-    "rate_hz": Envelope(low=0.1, high=100.0, step=0.0),
+    "rate_hz": Envelope(low=0.1, high=10_000.0, step=0.0),
     "n_pulses": Envelope(low=1.0, high=10_000.0, step=1.0),
 }
 OUTPUTS = ("F3", "F4", "Oz", "coil")

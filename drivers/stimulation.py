@@ -34,6 +34,43 @@ class Sine(Value, frozen=True, tag="sine"):
     frequency_hz: float
     phase_rad: float = 0.0
 
+    @property
+    def charging_ma(self) -> float:
+        """The current by which charge is counted: the peak, all the time."""
+        return self.amplitude_ma_pp / 2
+
+
+class Pulses(Value, frozen=True, tag="pulses"):
+    """Charge-balanced current pulses, single or in bursts: a first phase, a gap, and a second phase the other way.
+
+    `amplitude_ma` is that of the first phase, never negative: which way it flows is said by the signed shares of the
+    outputs. The second phase carries the same charge back over `second_width_us`, so its amplitude follows
+    (`second_amplitude_ma`) and cannot be asked for: there is no train that is not balanced. `rate_hz` counts single
+    pulses or, where `pulses_per_burst` is above 1, bursts; `rate_in_burst_hz` counts pulses inside a burst, and is
+    never below `rate_hz`: of single pulses it is `rate_hz` itself.
+    """
+
+    amplitude_ma: float
+    width_us: float
+    gap_us: float
+    second_width_us: float
+    rate_hz: float
+    pulses_per_burst: int
+    rate_in_burst_hz: float
+
+    @property
+    def second_amplitude_ma(self) -> float:
+        """The amplitude of the second phase, by charge balance; for display and for devices, not for limits."""
+        return self.amplitude_ma * self.width_us / self.second_width_us
+
+    @property
+    def charging_ma(self) -> float:
+        """The current by which charge is counted: that of the first phases, spread over the time."""
+        return self.amplitude_ma * self.width_us * 1e-6 * self.rate_hz * self.pulses_per_burst
+
+
+Carrier = Sine | Pulses
+
 
 class PulseTrain(Value, frozen=True, tag="pulse_train"):
     """Pulses at one rate. It ends after `n_pulses` and cannot be renewed."""
@@ -49,7 +86,7 @@ class Hold(Value, frozen=True, tag="hold"):
     `ramp_up_ms` and `ramp_down_ms` are the times in which the device moves between any two amplitudes.
     """
 
-    carrier: Sine
+    carrier: Carrier
     ramp_up_ms: int
     ramp_down_ms: int
     duration_ms: int
@@ -94,7 +131,7 @@ def is_whole(train: Train) -> bool:
     wave = train.waveform
     match train.modality:
         case "tacs":
-            return isinstance(wave, Hold)
+            return isinstance(wave, Hold) and isinstance(wave.carrier, Sine)
         case "rtms":
             return isinstance(wave, PulseTrain)
         case _:
@@ -113,9 +150,7 @@ def quantities(train: Train) -> dict[str, float]:
             }
         case Hold():
             return {
-                "amplitude_ma_pp": wave.carrier.amplitude_ma_pp,
-                "frequency_hz": wave.carrier.frequency_hz,
-                "phase_rad": wave.carrier.phase_rad,
+                **_carried(wave.carrier),
                 "ramp_up_ms": wave.ramp_up_ms,
                 "ramp_down_ms": wave.ramp_down_ms,
                 "duration_ms": wave.duration_ms,
@@ -124,14 +159,64 @@ def quantities(train: Train) -> dict[str, float]:
             assert_never(wave)
 
 
-def amplitude(train: Train) -> float:
-    """The amplitude of a train in its own unit (mA peak to peak, % MSO)."""
+def _carried(carrier: Carrier) -> dict[str, float]:
+    match carrier:
+        case Sine():
+            return {
+                "amplitude_ma_pp": carrier.amplitude_ma_pp,
+                "frequency_hz": carrier.frequency_hz,
+                "phase_rad": carrier.phase_rad,
+            }
+        case Pulses():
+            return {
+                "amplitude_ma": carrier.amplitude_ma,
+                "width_us": carrier.width_us,
+                "gap_us": carrier.gap_us,
+                "second_width_us": carrier.second_width_us,
+                "rate_hz": carrier.rate_hz,
+                "pulses_per_burst": carrier.pulses_per_burst,
+                "rate_in_burst_hz": carrier.rate_in_burst_hz,
+            }
+        case _:
+            assert_never(carrier)
+
+
+def amplitude_quantity(train: Train) -> str:
+    """The name of the quantity that is a train's amplitude; its end is the unit."""
     wave = train.waveform
     match wave:
         case PulseTrain():
-            return wave.pulse.amplitude_pct_mso
+            return "amplitude_pct_mso"
         case Hold():
-            return wave.carrier.amplitude_ma_pp
+            return _amplitude_of(wave.carrier)
+        case _:
+            assert_never(wave)
+
+
+def _amplitude_of(carrier: Carrier) -> str:
+    match carrier:
+        case Sine():
+            return "amplitude_ma_pp"
+        case Pulses():
+            return "amplitude_ma"
+        case _:
+            assert_never(carrier)
+
+
+def amplitude(train: Train) -> float:
+    """The amplitude of a train in its own unit (mA peak to peak, mA of the first phase, % MSO)."""
+    return quantities(train)[amplitude_quantity(train)]
+
+
+def with_amplitude(train: Train, value: float) -> Train:
+    """The same train at another amplitude, in its own unit."""
+    wave, replace = train.waveform, msgspec.structs.replace
+    bent = {amplitude_quantity(train): value}
+    match wave:
+        case PulseTrain():
+            return replace(train, waveform=replace(wave, pulse=replace(wave.pulse, **bent)))
+        case Hold():
+            return replace(train, waveform=replace(wave, carrier=replace(wave.carrier, **bent)))
         case _:
             assert_never(wave)
 

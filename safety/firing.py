@@ -42,13 +42,13 @@ def prepared(rules: Rules, state: State, said: Prepared, now: Now) -> Step:
 
 
 def _difference(permitted: Train, read_back: Train) -> str:
-    if permitted.modality != read_back.modality or type(permitted.waveform) is not type(read_back.waveform):
-        return f"{read_back.modality}, permitted {permitted.modality}"
+    ours, theirs = quantities(permitted), quantities(read_back)
+    if permitted.modality != read_back.modality or ours.keys() != theirs.keys():
+        return f"{read_back.modality} of {', '.join(theirs)}, permitted {permitted.modality} of {', '.join(ours)}"
     shares = {output.name: output.share for output in permitted.outputs}
     held = {output.name: output.share for output in read_back.outputs}
     if shares.keys() != held.keys() or any(not abs(shares[n] - held[n]) <= 1e-9 for n in shares):
         return f"outputs {held}, permitted {shares}"
-    ours, theirs = quantities(permitted), quantities(read_back)
     for name, value in ours.items():
         if not abs(theirs[name] - value) <= 1e-9 * max(1.0, abs(value)):
             return f"{name} {theirs[name]}, permitted {value}"

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from drivers.stimulation import Delivery, Hold, PulseTrain
 from safety.messages import Request
+from safety.oracle_carriers import amplitude_asked, charging_ma
 from safety.oracle_numbers import exact
 
 MS = 1_000_000
@@ -18,20 +19,20 @@ CLOCKS_NS = 60 * MS  # own choice: how far a device's times, mapped onto the hos
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rectangle:
-    """Output between two instants, at no more than `ma_pp`."""
+    """Output between two instants, at no more than `ma`, the current by which charge is counted."""
 
     start_ns: int
     end_ns: int
-    ma_pp: Fraction
+    ma: Fraction
 
 
 def union(rectangles: Iterable[Rectangle]) -> tuple[int, Fraction]:
-    """The time that is covered, in ns, and the greatest amplitude at each instant summed over it, in mA ns."""
+    """The time that is covered, in ns, and the greatest current at each instant summed over it, in mA ns."""
     real = [each for each in rectangles if each.end_ns > each.start_ns]
     edges = sorted({edge for each in real for edge in (each.start_ns, each.end_ns)})
     covered_ns, area = 0, Fraction(0)
     for start_ns, end_ns in itertools.pairwise(edges):
-        here = [each.ma_pp for each in real if each.start_ns <= start_ns and end_ns <= each.end_ns]
+        here = [each.ma for each in real if each.start_ns <= start_ns and end_ns <= each.end_ns]
         if here:
             covered_ns += end_ns - start_ns
             area += max(here) * (end_ns - start_ns)
@@ -62,9 +63,10 @@ class Course:
 
     @property
     def target(self) -> Fraction:
-        wave = self.request.train.waveform
-        held = wave.carrier.amplitude_ma_pp if isinstance(wave, Hold) else wave.pulse.amplitude_pct_mso
-        return exact(held) or Fraction(0)
+        return amplitude_asked(self.request.train.waveform) or Fraction(0)
+
+    def _charging(self, amplitude: Fraction) -> Fraction:
+        return charging_ma(amplitude, self.request.train.waveform)
 
     @property
     def begins_ns(self) -> int:
@@ -128,21 +130,25 @@ class Course:
         return self.least + (self.target - self.least) * min(max(done, Fraction(0)), Fraction(1))
 
     def outstanding(self) -> Iterator[Rectangle]:
-        """What may still come out of it, or may have come out untold: all that was permitted, until told."""
+        """What may still come out of a hold, or may have come out untold: all that was permitted, until told."""
+        if isinstance(self.request.train.waveform, PulseTrain):
+            return
         start_ns = self.begins_ns if self.told_ns is None else self.told_ns
         settled_ns = min(max(self.settled_ns, start_ns), self.zero_ns)
-        yield Rectangle(start_ns=start_ns, end_ns=settled_ns, ma_pp=max(self.target, self.most))
-        yield Rectangle(start_ns=settled_ns, end_ns=self.zero_ns, ma_pp=self.target)
+        most = self._charging(max(self.target, self.most))
+        yield Rectangle(start_ns=start_ns, end_ns=settled_ns, ma=most)
+        yield Rectangle(start_ns=settled_ns, end_ns=self.zero_ns, ma=self._charging(self.target))
 
     def tell(self, slice_: Delivery) -> Rectangle:
         """Take a slice of its delivery; what came out since the slice before, gaps at all that was permitted."""
         if self.told_ns is None:
             self.told_ns = min(slice_.start_ns, self.begins_ns)
-        ma_pp = exact(slice_.amplitude) or Fraction(0)
+        amplitude = exact(slice_.amplitude) or Fraction(0)
         since_ns = min(self.told_ns, slice_.start_ns)
         if not slice_.confirmed or slice_.start_ns > self.told_ns + MS:
-            ma_pp = max(ma_pp, self.ceiling_at(since_ns))
-        told = Rectangle(start_ns=since_ns, end_ns=max(since_ns, slice_.end_ns), ma_pp=ma_pp)
+            amplitude = max(amplitude, self.ceiling_at(since_ns))
+        ma = self._charging(amplitude)
+        told = Rectangle(start_ns=since_ns, end_ns=max(since_ns, slice_.end_ns), ma=ma)
         self.told_ns = max(self.told_ns, slice_.end_ns)
         self.pulses += slice_.n_pulses
         self.spent_ns += told.end_ns - told.start_ns

@@ -18,10 +18,11 @@ from safety.entries import Close, Entry, Genesis
 from safety.events import ActPresented, Asked, Beat, FireAsked, HostSaid, Joined
 from safety.messages import Act, Evidence, Request
 from safety.oracle import SESSION, TRAIN_S_MAX, budget, interval_s, objections, rises_too_fast, spent_by
+from safety.oracle_carriers import amplitude_asked, charge_c, same_shape
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.oracle_numbers import Circumstances, exact, said
 from safety.oracle_response import Sign
-from safety.oracle_tacs import HOLD_MS_MAX, charge_c
+from safety.oracle_tacs import HOLD_MS_MAX
 from safety.state import Rules
 
 FUTURE_NS = (
@@ -220,9 +221,9 @@ class Oracle:
                 self.pulses += course.remaining()[0]
         elif delivery.n_pulses:
             yield f"delivered {delivery.n_pulses} pulses of a hold"
-        if told.ma_pp > 0 or isinstance(wave, PulseTrain):
+        if told.ma > 0 or isinstance(wave, PulseTrain):
             self.on_ns += told.end_ns - told.start_ns
-            self.ma_ns += told.ma_pp * (told.end_ns - told.start_ns)
+            self.ma_ns += told.ma * (told.end_ns - told.start_ns)
             spent = spent_by(course.request.train, told.end_ns - told.start_ns, self.rules.limits)
             for name, more in spent.items():
                 self.more[name] = self.more.get(name, Fraction(0)) + more
@@ -396,13 +397,12 @@ class Oracle:
         wave, runs = train.waveform, hold.request.train.waveform
         if not isinstance(wave, Hold) or not isinstance(runs, Hold):
             return False
-        target = exact(wave.carrier.amplitude_ma_pp)
+        target = amplitude_asked(wave)
         return (
             target is not None
             and target <= self.least(now_ns)
             and train.outputs == hold.request.train.outputs
-            and wave.carrier.frequency_hz == runs.carrier.frequency_hz
-            and wave.carrier.phase_rad == runs.carrier.phase_rad
+            and same_shape(wave, runs)
             and now_ns <= hold.begins_ns + hold.lasts_ns
         )
 
@@ -411,7 +411,7 @@ class Oracle:
         wave, hold = train.waveform, self.hold
         if not isinstance(wave, Hold):
             return True
-        target = exact(wave.carrier.amplitude_ma_pp)
+        target = amplitude_asked(wave)
         runs = hold is not None and hold.ended_ns is None and onset_ns <= hold.begins_ns + hold.lasts_ns
         before = hold.target if hold is not None and runs else Fraction(0)
         return target is None or target > before
@@ -446,7 +446,7 @@ class Oracle:
         on_ns, ma_ns = union(spans)
         used = {
             "on_time_s": Fraction(self.on_ns + on_ns + sum(ns for _, _, ns in left), S),
-            "charge_c": charge_c(self.ma_ns + ma_ns, 1),
+            "charge_c": charge_c(self.ma_ns + ma_ns),
             "n_pulses": Fraction(self.pulses + sum(n for _, n, _ in left)),
             **self.more,
         }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from drivers.stimulation import Hold, Output, Train, Waveform
+from drivers.stimulation import Hold, Output, Sine, Train, Waveform
 from safety.limit_values import Limits
-from safety.oracle_numbers import Circumstances, F, Numbers, Part, Span, exact, known, said, whole
+from safety.oracle_carriers import held
+from safety.oracle_numbers import Circumstances, F, Numbers, Part, Span, exact, known, said
 
 HOLD_MS_MAX = 500  # own choice: the lease of a hold
 SHARES_SUM = F(1, 10**9)  # own choice: thirds have no decimal; far below what any device can set
@@ -28,16 +29,7 @@ SESSION: Mapping[str, Fraction] = {"on_time_s": F(2400), "charge_c": F(72, 10)}
 
 def asked(wave: Waveform) -> Numbers | None:
     """The numbers of a held sine, exactly; None for each that is no number, or no whole one where it has to be."""
-    if not isinstance(wave, Hold):
-        return None
-    return {
-        "amplitude_ma_pp": exact(wave.carrier.amplitude_ma_pp),
-        "frequency_hz": exact(wave.carrier.frequency_hz),
-        "phase_rad": exact(wave.carrier.phase_rad),
-        "ramp_up_ms": whole(wave.ramp_up_ms),
-        "ramp_down_ms": whole(wave.ramp_down_ms),
-        "duration_ms": whole(wave.duration_ms),
-    }
+    return held(wave) if isinstance(wave, Hold) and isinstance(wave.carrier, Sine) else None
 
 
 def derived(train: Train, numbers: Numbers, given: Circumstances) -> Numbers:
@@ -72,11 +64,6 @@ def slew_ma_per_s(to: Fraction | None, least: Fraction, ramp_up_ms: Fraction | N
     if to <= least:
         return F(0)
     return None if ramp_up_ms is None or ramp_up_ms <= 0 else (to - least) / (ramp_up_ms / 1000)
-
-
-def charge_c(amplitude_ma_pp: Fraction, on_ns: int) -> Fraction:
-    """Peak current times time, as the record that the 7.2 C come from counts; peak is half of peak to peak."""
-    return amplitude_ma_pp / 2 / 1000 * on_ns / 10**9
 
 
 def contacts(outputs: tuple[Output, ...], given: Circumstances) -> Iterator[str]:

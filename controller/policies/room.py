@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 
-import msgspec
-
-from drivers.stimulation import Hold, PulseTrain, Train, amplitude, duration_ns, quantities
+from drivers.stimulation import (
+    Hold,
+    PulseTrain,
+    Train,
+    amplitude,
+    amplitude_quantity,
+    duration_ns,
+    quantities,
+    with_amplitude,
+)
 from safety.messages import Allowed, Row
 
 __all__ = ["Room", "round_down", "with_amplitude"]
@@ -28,16 +35,6 @@ def round_down(value: float, step: float, high: float) -> float:
     return rounded if rounded <= high else round(max(n - 1, 0) * step, 9)
 
 
-def with_amplitude(train: Train, value: float) -> Train:
-    """The same train at another amplitude, in its own unit."""
-    wave = train.waveform
-    if isinstance(wave, Hold):
-        carrier = msgspec.structs.replace(wave.carrier, amplitude_ma_pp=value)
-        return msgspec.structs.replace(train, waveform=msgspec.structs.replace(wave, carrier=carrier))
-    pulse = msgspec.structs.replace(wave.pulse, amplitude_pct_mso=value)
-    return msgspec.structs.replace(train, waveform=msgspec.structs.replace(wave, pulse=pulse))
-
-
 class Room:
     """How far a train may go within what the interlock said it would permit.
 
@@ -47,7 +44,7 @@ class Room:
 
     def __init__(self, train: Train) -> None:
         self._train = train
-        self._name = "amplitude_ma_pp" if isinstance(train.waveform, Hold) else "amplitude_pct_mso"
+        self._name = amplitude_quantity(train)
         self._fixed = {name: value for name, value in quantities(train).items() if name != self._name}
         self._rows: dict[str, Row] = {}
 
@@ -104,7 +101,7 @@ class Room:
             case "n_pulses":
                 return float(wave.n_pulses) if isinstance(wave, PulseTrain) else 1e-9
             case "charge_c":
-                # Half of peak to peak, all the time: no sine carries more.
-                return max(amplitude(self._train) / 2000.0 * span_s, 1e-9)
+                charging_ma = wave.carrier.charging_ma if isinstance(wave, Hold) else 0.0
+                return max(charging_ma / 1000.0 * span_s, 1e-9)
             case _:
                 return 1e-9

@@ -15,7 +15,7 @@ from sys import float_info
 from typing import TypeGuard
 
 from drivers.capabilities import Capabilities, Envelope
-from drivers.stimulation import Train
+from drivers.stimulation import Hold, Train
 from safety.limit_values import Limits, Status
 from safety.messages import Reason, Row
 from safety.modalities.quantities import Declared
@@ -71,7 +71,13 @@ def shown(value: object) -> str:
 
 def waveform_of(train: Train) -> str:
     """A train's kind in a few words, whatever arrived."""
-    return f"a {type(train.waveform).__name__} of {shown(train.modality)}"
+    wave = train.waveform
+    kind = (
+        f"{type(wave).__name__} of {type(wave.carrier).__name__}"
+        if isinstance(wave, Hold)
+        else type(wave).__name__
+    )
+    return f"a {kind} of {shown(train.modality)}"
 
 
 def layers(declared: Declared, limits: Limits) -> tuple[Bound, ...]:

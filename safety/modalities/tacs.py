@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import floor, pi
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Train, quantities
+from drivers.stimulation import Hold, Sine, Train, quantities
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities.bounds import (
@@ -37,7 +37,7 @@ from safety.modalities.quantities import (
     Formula,
 )
 from safety.modalities.reasons import DENSITY, FACT_MISSING, IMPEDANCE, OUTPUTS, SLEW, WRONG_KIND, reason
-from safety.modalities.rules import DeclaredContacts, ModalityRules, hold_of
+from safety.modalities.rules import DeclaredContacts, ModalityRules, WrongTrain, hold_of
 
 SHARE_TOLERANCE = Fraction(1, 10**9)
 
@@ -246,7 +246,7 @@ def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tup
     """Every reason that refuses this hold, but for slew, which needs the output of the moment."""
     wave, reasons = train.waveform, list(check_facts(limits, facts))
     kind = train.modality == limits.modality == "tacs" and "tacs" in caps.modalities
-    if not (kind and isinstance(wave, Hold)):
+    if not (kind and isinstance(wave, Hold) and isinstance(wave.carrier, Sine)):
         detail = f"{waveform_of(train)}; limits.toml is for {limits.modality}, the device for "
         reasons.append(reason(WRONG_KIND, detail + (", ".join(caps.modalities) or "nothing")))
         return tuple(reasons)
@@ -257,7 +257,7 @@ def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tup
         detail = f"{len(train.outputs)} outputs, limits.toml has {len(limits.contacts)} contacts"
         return (*reasons, reason(OUTPUTS, detail, set_by="protocol"))
     reasons += _check_outputs(train, limits, caps)
-    reasons += _check_density(train, wave, limits)
+    reasons += _check_density(train, wave.carrier, limits)
     return tuple(reasons)
 
 
@@ -279,8 +279,8 @@ def check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 def check_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
     """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
     wave = train.waveform
-    if not isinstance(wave, Hold):
-        return (reason(WRONG_KIND, f"{waveform_of(train)}, expected a hold"),)
+    if not (isinstance(wave, Hold) and isinstance(wave.carrier, Sine)):
+        return (reason(WRONG_KIND, f"{waveform_of(train)}, expected a hold of a sine"),)
     asked, ramp_ms = wave.carrier.amplitude_ma_pp, wave.ramp_up_ms
     if not is_number(asked, integer=False):
         return (not_a_number(AMPLITUDE, asked),)
@@ -310,6 +310,8 @@ def amplitude_ceiling(rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: i
 def exposure(train: Train, span_ns: int, amplitude_ma_pp: float) -> Exposure:
     """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as asked."""
     wave = hold_of(train)
+    if not isinstance(wave.carrier, Sine):
+        raise WrongTrain(f"{train.modality} without a sine")
     span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
     known = is_number(amplitude_ma_pp, integer=False) and amplitude_ma_pp >= 0
     amplitude = exact(amplitude_ma_pp if known else wave.carrier.amplitude_ma_pp)
@@ -362,11 +364,11 @@ def _check_balance(train: Train) -> list[Reason]:
     return reasons
 
 
-def _check_density(train: Train, wave: Hold, limits: Limits) -> list[Reason]:
+def _check_density(train: Train, sine: Sine, limits: Limits) -> list[Reason]:
     """Peak current over area where it is greatest; a contact without an area has no density that could pass."""
-    if not is_number(wave.carrier.amplitude_ma_pp, integer=False):
+    if not is_number(sine.amplitude_ma_pp, integer=False):
         return []  # refused already, as not a number
-    peak_ma = abs(exact(wave.carrier.amplitude_ma_pp)) / 2
+    peak_ma = abs(exact(sine.amplitude_ma_pp)) / 2
     densities: list[tuple[Fraction, str]] = []
     without: list[str] = []
     for output in train.outputs:

@@ -30,9 +30,10 @@ from safety.modalities import (
     quantities_of,
 )
 from safety.oracle import BOUNDS, SESSION, budget, objections, rises_too_fast
+from safety.oracle_carriers import charge_c, charging_ma
 from safety.oracle_numbers import Circumstances, exact
 from safety.oracle_rtms import interval_s, longest_train, pct_rmt, train_s
-from safety.oracle_tacs import charge_c, density_ma_cm2, slew_ma_per_s
+from safety.oracle_tacs import density_ma_cm2, slew_ma_per_s
 from tests.safety.strategies import (
     MODALITIES,
     TODAY,
@@ -77,9 +78,9 @@ def close(value: Fraction | None, expected: float) -> bool:
 
 
 def test_charges_and_densities_are_those_of_the_sources() -> None:
-    assert close(charge_c(F(4), 20 * 60 * S), 2.4)  # 2 mA peak for 20 min
-    assert close(charge_c(F(8), 40 * 60 * S), 9.6)  # 4 mA peak for 40 min: above 7.2 C
-    assert close(charge_c(F(8), 30 * 60 * S), 7.2)  # 4 mA peak for 30 min: charge binds first
+    assert close(charge_c(F(2) * 20 * 60 * S), 2.4)  # 2 mA peak for 20 min
+    assert close(charge_c(F(4) * 40 * 60 * S), 9.6)  # 4 mA peak for 40 min: above 7.2 C
+    assert close(charge_c(F(4) * 30 * 60 * S), 7.2)  # 4 mA peak for 30 min: charge binds first
     areas = bent_limits(
         "tacs", contacts=tuple(msgspec.structs.replace(c, area_cm2=35.0) for c in limits_of("tacs").contacts)
     )
@@ -469,5 +470,7 @@ def test_the_first_hand_s_bounds_intervals_and_exposures_are_not_wider() -> None
         train, span_ns, reached = random_hold(rng), rng.randint(1, S), rng.uniform(0, 4)
         if not math.isnan(train.waveform.carrier.amplitude_ma_pp):  # type: ignore[union-attr]
             spent = exposure(train, span_ns, reached)
-            assert (exact(spent.charge_c) or F(0)) >= charge_c(exact(reached) or F(0), span_ns)
+            assert (exact(spent.charge_c) or F(0)) >= charge_c(
+                charging_ma(exact(reached) or F(0), train.waveform) * span_ns
+            )
             assert (exact(spent.on_time_s) or F(0)) * S >= span_ns

@@ -13,9 +13,9 @@ from drivers.stimulation import Modality, Train
 from safety.entries import Entry, Fold, Genesis
 from safety.events import Asked, Now
 from safety.messages import Evidence
+from safety.oracle_carriers import charge_c
 from safety.oracle_course import Course, Rectangle, union
 from safety.oracle_ledger import Oracle, check_ledger
-from safety.oracle_tacs import charge_c
 from safety.state import Watch
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
@@ -64,7 +64,7 @@ def test_the_interlock_s_own_sessions_pass_and_nothing_delivered_is_missed(seed:
     assert said == []
     assert oracle.permits == len(world.permits())
     assert oracle.on_ns >= world.device.on_time_ns
-    assert float(charge_c(oracle.ma_ns, 1)) >= world.device.charge_c * (1 - 1e-9)
+    assert float(charge_c(oracle.ma_ns)) >= world.device.charge_c * (1 - 1e-9)
 
 
 def judged_by_hand(world: World) -> tuple[Oracle, list[str]]:
@@ -164,8 +164,8 @@ def wild(train: Train, number: int) -> Train:
 
 
 def test_time_that_overlaps_counts_once_at_the_greatest_amplitude() -> None:
-    def rectangle(start_ns: int, end_ns: int, ma_pp: int) -> Rectangle:
-        return Rectangle(start_ns=start_ns, end_ns=end_ns, ma_pp=Fraction(ma_pp))
+    def rectangle(start_ns: int, end_ns: int, ma: int) -> Rectangle:
+        return Rectangle(start_ns=start_ns, end_ns=end_ns, ma=Fraction(ma))
 
     for rectangles, covered_ns, area in (
         ([], 0, 0),
@@ -183,7 +183,7 @@ def test_what_was_not_told_counts_in_full() -> None:
     assert isinstance(event, Asked)
     course = Course(request=event.request, permitted_ns=0, until_ns=400 * MS, onset_at_ns=0, fire=1)
     covered_ns, area = union(course.outstanding())
-    assert (covered_ns, area) == (500 * MS, course.target * 500 * MS)
+    assert (covered_ns, area) == (500 * MS, course.target / 2 * 500 * MS)
     assert course.level(250 * MS) == course.target / 4
     assert course.level(400 * MS) == course.target * 2 / 5
     assert course.level(450 * MS) == course.target / 5

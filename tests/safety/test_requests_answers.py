@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from drivers.link import CallFailed, Fire, Fired, Prepare, Status, StopDevice
-from drivers.stimulation import Output
+from drivers.stimulation import Output, Pulses
 from safety.events import RelaySaid
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
@@ -47,6 +48,22 @@ def test_a_read_back_that_differs_in_anything_trips(bent: dict[str, object]):
 def test_a_read_back_of_another_waveform_trips():
     world = in_hand()
     world.host_says(read_back(world, pulses()))
+    assert tripped(world) == "ILK-214"
+
+
+def test_a_read_back_of_another_carrier_trips():
+    world = in_hand()
+    pulsed = Pulses(
+        amplitude_ma=1.0,
+        width_us=60.0,
+        gap_us=0.0,
+        second_width_us=60.0,
+        rate_hz=10.0,
+        pulses_per_burst=1,
+        rate_in_burst_hz=10.0,
+    )
+    wave = msgspec.structs.replace(hold().waveform, carrier=pulsed)
+    world.host_says(read_back(world, msgspec.structs.replace(hold(), waveform=wave)))
     assert tripped(world) == "ILK-214"
 
 
