@@ -34,7 +34,7 @@ def run(
 ) -> None:
     """Run a closed-loop session on an LSL stream. Ctrl-C ramps down and closes the files; a second one cuts at once."""
     from controller.running import NotStarted, Signer, read_files, run_session
-    from safety.start import Refused
+    from safety.admission import Refused
     from safety.verbs import unlock
 
     try:

@@ -91,10 +91,22 @@ def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
             "ILK-407",
             "" if state.relay or rules.limits.relay.endpoint == "none" else rules.limits.relay.endpoint,
         ),
-        ("ILK-409", "" if rules.simulated else "the endpoint is not a simulated one"),
+        ("ILK-409", "" if rules.simulated else _untrusted(rules)),
         ("ILK-410", "; ".join(reason.text for reason in check_facts(rules.limits, facts))),
     ]
     return tuple(f"{code} {PERMISSIVES[code][0]}: {text}".rstrip(": ") for code, text in found if text)
+
+
+def _untrusted(rules: Rules) -> str:
+    """What a real endpoint would not run on: no signature, a key for simulation, numbers that nobody has checked."""
+    found = []
+    if rules.signed is None:
+        found.append("unsigned")
+    elif rules.signed.simulated_only:
+        found.append(f"the key of {rules.signed.by} is for simulated endpoints only")
+    if not rules.limits.all_verified:
+        found.append(f"unverified: {', '.join(rules.limits.unverified)}")
+    return "; ".join(found)
 
 
 def settle(rules: Rules, state: State, now: Now) -> Step:

@@ -27,6 +27,7 @@ from safety.events import (
     StopPressed,
 )
 from safety.messages import Reason
+from safety.signature import said_of
 
 _CODE = re.compile(r"ILK-\d{3}")
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
@@ -43,8 +44,10 @@ def words_of(held: Genesis | Entry | Close, at_s: float) -> str:
     match held:
         case Genesis():
             rules = held.rules
-            text = f"opened {held.utc} session {rules.session_id}, limits {rules.limits.digest[:12]}"
-            return plain(f"{head}  {text}")
+            limits = (
+                f"limits {rules.limits.digest[:12]} serial {rules.limits.serial}, {said_of(rules.signed)}"
+            )
+            return plain(f"{head}  opened {held.utc} session {rules.session_id}, {limits}")
         case Close():
             return f"{head}  closed, status {held.status}"
         case Entry():
@@ -80,9 +83,11 @@ def codes_of(held: Genesis | Entry | Close) -> frozenset[str]:
 
 
 def persons_of(held: Genesis | Entry | Close) -> frozenset[str]:
-    """The persons whose act an entry is; of the first line, those who are named in the limits."""
+    """The persons whose act an entry is; of the first line, those who are named in the limits, and who signed them."""
     if isinstance(held, Genesis):
-        return frozenset(person.name for person in held.rules.limits.people)
+        signed = held.rules.signed
+        named = (person.name for person in held.rules.limits.people)
+        return frozenset((*named, *(() if signed is None else (signed.by,))))
     if isinstance(held, Entry) and isinstance(held.event, ActPresented):
         return frozenset({held.event.act.person})
     return frozenset()

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import msgspec
 
+from safety.admission import LIMITS_BYTES_MAX, signature_path
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis
 from safety.events import LedgerTrouble
+from safety.regular_file import read_regular, sync_directory
+from safety.signature import BYTES_MAX as SIGNATURE_BYTES_MAX
 
 QUEUE_MAX = 4096
 WATCH_EVERY_S = 1.0
@@ -34,10 +37,12 @@ class LedgerFull(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """The limits file that must not change while the session runs, and its SHA-256."""
+    """The limits file that must not change while the session runs, and its SHA-256; `signature` is that of the
+    signature file beside it, empty where there is none, and none may then appear."""
 
     path: Path
     digest: str
+    signature: str = ""
 
 
 class Ledger:
@@ -49,7 +54,7 @@ class Ledger:
         self._watched = watched
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
         self._full = False
         self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._news: deque[int | LedgerTrouble] = deque(maxlen=QUEUE_MAX)
@@ -157,13 +162,14 @@ class Ledger:
         return True
 
     def _look(self) -> None:
-        """Disk space, and the limits file: unchanged."""
+        """Disk space, and the limits file and its signature: unchanged."""
         try:
             space = os.statvfs(self._path.parent)
             free = space.f_bavail * space.f_frsize
             if free < DISK_FREE_MIN:
                 self._say(LedgerTrouble(kind="disk_low", text=f"{free // 1_000_000} MB free, expected 50"))
-            digest = hashlib.sha256(self._watched.path.read_bytes()).hexdigest()
+            digest = hashlib.sha256(read_regular(self._watched.path, LIMITS_BYTES_MAX)).hexdigest()
+            signature = self._signature()
         except OSError as error:
             self._say(LedgerTrouble(kind="limits_changed", text=f"{error.filename}: {error.strerror}"))
             return
@@ -171,17 +177,20 @@ class Ledger:
             self._say(
                 LedgerTrouble(kind="limits_changed", text=f"{self._watched.path.name}: digest {digest[:12]}")
             )
+        if signature != self._watched.signature:
+            found = f"digest {signature[:12]}" if signature else "gone"
+            beside = signature_path(self._watched.path).name
+            self._say(LedgerTrouble(kind="limits_changed", text=f"{beside}: {found}"))
+
+    def _signature(self) -> str:
+        """The SHA-256 of the signature file, empty where there is none; raises OSError."""
+        try:
+            beside = signature_path(self._watched.path)
+            return hashlib.sha256(read_regular(beside, SIGNATURE_BYTES_MAX, follow=False)).hexdigest()
+        except FileNotFoundError:
+            return ""
 
 
 def sealed(line: bytes) -> bytes:
     """The last line with its own hash in it."""
     return line.removesuffix(_SEAL) + b'"seal":"' + hashlib.sha256(line).hexdigest().encode() + b'"}'
-
-
-def _sync_directory(path: Path) -> None:
-    """A new file is there after a power cut only if its directory was synced."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

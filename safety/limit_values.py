@@ -67,6 +67,20 @@ class Person(Value, frozen=True):
     salt: str
 
 
+class Signed(Value, frozen=True):
+    """Who signed the limits: the officer's name in the trust store, key and signature in hex, and which store.
+
+    `simulated_only`: the key is good for simulated endpoints alone. Whether the signature fits was judged before.
+    """
+
+    by: str
+    fingerprint: str
+    public_key: str
+    signature: str
+    simulated_only: bool
+    store: str
+
+
 class AllowedDevice(Value, frozen=True):
     """The one device of this file. `simulated` is what the endpoint's *name* says (none, loopback, pty)."""
 

@@ -91,3 +91,5 @@ def _general(given: Circumstances) -> Iterator[str]:
     unchecked = [row for row in limits.budgets if row.status != "verified"]
     if not given.simulated and (limits.unverified or unverified or unchecked):
         yield "unverified numbers on a real device"
+    if not given.simulated and not given.signed:
+        yield "unsigned limits on a real device"

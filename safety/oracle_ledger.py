@@ -340,6 +340,7 @@ class Oracle:
             simulated=self.rules.simulated,
             impedance_kohm=self.impedance_kohm,
             least_ma_pp=min(self.least(now_ns), self.least(onset_ns)),
+            signed=self.rules.signed is not None and not self.rules.signed.simulated_only,
         )
 
     def least(self, at_ns: int) -> Fraction:

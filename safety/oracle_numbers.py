@@ -22,7 +22,8 @@ GRID_STEPS = F(1, 10**6)  # own choice: how far from a step, in steps, a value m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a train is judged in. `least_ma_pp` is the least that can be coming out when it begins."""
+    """What a train is judged in. `least_ma_pp` is the least that can be coming out when it begins; `signed`: by a key that
+    is good for real endpoints."""
 
     limits: Limits
     capabilities: Capabilities
@@ -30,6 +31,7 @@ class Circumstances:
     simulated: bool
     impedance_kohm: float | None = None
     least_ma_pp: Fraction = Fraction(0)
+    signed: bool = False
 
 
 def nothing_more(train: Train, on_ns: int, limits: Limits) -> Mapping[str, Fraction]:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from safety import clocks
+from safety import clocks, serials
+from safety.admission import Admitted, Refused, admit
 from safety.device import DeviceHost
 from safety.entries import Genesis
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
-from safety.limits import LimitsErrors, load
 from safety.modalities import stop_how
 from safety.peers import Door
 from safety.process import Doors, Process
@@ -30,14 +30,9 @@ from safety.state import Rules, State, Watch
 
 REFUSED = 3
 SWITCH_S = 0.0002  # the deciding thread waits no longer than this for the ledger's thread to let go
-LIMITS_BYTES_MAX = 1_048_576
 SHADOW = AllowedDevice(
     driver="null", distribution="nociloop", endpoint="none", identity="any", simulated=True
 )
-
-
-class Refused(Exception):
-    """The interlock does not start; the lines say why."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,6 +61,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--run-dir", type=Path, required=True, help="the run folder; the ledger is made there"
     )
+    parser.add_argument(
+        "--participant", default="", help="the participant's code: other limits than theirs are refused"
+    )
     parser.add_argument("--session-id", required=True)
     parser.add_argument("--session-digest", required=True)
     parser.add_argument("--parent-fd", type=int, default=-1, help="a pipe whose end means STOP and end")
@@ -78,7 +76,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _make(
     arguments: argparse.Namespace,
 ) -> tuple[Process, dict[str, str | int | float | bool], dict[str, object]]:
-    limits = read_limits(arguments.limits)
+    today = clocks.today()
+    admitted = _admitted(arguments, today)
+    limits = admitted.limits
     if arguments.shadow:
         limits = msgspec.structs.replace(
             limits, device=SHADOW, relay=RelayLink(endpoint="none", silence_ms=100)
@@ -88,18 +88,21 @@ def _make(
         session_digest=arguments.session_digest,
         limits=limits,
         simulated=_is_simulated(limits.device),
-        today=clocks.today(),
+        today=today,
         nonce=secrets.token_hex(8),
+        signed=admitted.signed,
     )
     # Decided on as they will be read again: a whole number in the file comes back from the ledger as the float it means.
     rules = msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
     try:
         directory, locks = claim(writable_directory(), limits.rig, limits.participant)
+        _take_serial(admitted)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
         ledger = Ledger(
-            arguments.run_dir / "ledger.jsonl", Watched(path=arguments.limits, digest=limits.digest)
+            arguments.run_dir / "ledger.jsonl",
+            Watched(path=arguments.limits, digest=limits.digest, signature=admitted.signature_digest),
         )
-    except (RigError, RelayError) as error:
+    except (RigError, RelayError, serials.SerialError) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
@@ -136,17 +139,19 @@ def _make(
     return process, _device_table(limits), ready
 
 
-def read_limits(path: Path) -> Limits:
-    """Read and judge a limits file; raises Refused with every error in a line of its own."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(LIMITS_BYTES_MAX + 1)
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}; give the limits file of the responsible person") from error
-    try:
-        return load(content)
-    except LimitsErrors as errors:
-        raise Refused("\n".join(str(problem) for problem in errors.problems)) from errors
+def _admitted(arguments: argparse.Namespace, today: str) -> Admitted:
+    """The limits, whole and with nothing against them; raises Refused with every line."""
+    admitted = admit(arguments.limits, today, arguments.participant)
+    if admitted.refusals:
+        raise Refused("\n".join(admitted.refusals))
+    return admitted
+
+
+def _take_serial(admitted: Admitted) -> None:
+    """An older signed file is never taken again; raises SerialError. Rig and participant are locked by now."""
+    signed = admitted.signed
+    if signed is not None:
+        serials.take(admitted.limits, admitted.path, signed.fingerprint, simulated_only=signed.simulated_only)
 
 
 def _is_simulated(device: AllowedDevice) -> bool:

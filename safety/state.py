@@ -12,14 +12,15 @@ from drivers.capabilities import Capabilities
 from drivers.link import ToHost
 from drivers.stimulation import Train, Value
 from safety.dose import Dose
-from safety.limit_values import Limits
+from safety.limit_values import Limits, Signed
 from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
 from safety.response import Response
 from safety.trips import How
 
 
 class Rules(Value, frozen=True):
-    """What holds for the whole session: the limits, and what was judged before it began."""
+    """What holds for the whole session: the limits, and what was judged before it began. `signed` is None for limits
+    that nobody signed."""
 
     session_id: str
     session_digest: str
@@ -27,6 +28,7 @@ class Rules(Value, frozen=True):
     simulated: bool
     today: str
     nonce: str
+    signed: Signed | None = None
 
 
 class Watch(Value, frozen=True, array_like=True):

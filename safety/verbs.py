@@ -28,13 +28,16 @@ def interlock(
     run_dir: Annotated[Path, typer.Option(help="an empty folder; the ledger is made there")],
     session_id: Annotated[str, typer.Option(help="the id that the controller will say")],
     session_digest: Annotated[str, typer.Option(help="the digest of the session's content")],
+    participant: Annotated[
+        str, typer.Option(help="the participant's code; other limits than theirs are refused")
+    ] = "",
     shadow: Annotated[bool, typer.Option(help="the null device instead of the real one")] = False,
 ) -> None:
     """Run the interlock alone, for one session, until it is at zero and ended."""
     from safety.start import main
 
     arguments = ["--limits", str(limits), "--run-dir", str(run_dir), "--session-id", session_id]
-    arguments += ["--session-digest", session_digest]
+    arguments += ["--session-digest", session_digest, "--participant", participant]
     raise typer.Exit(main([*arguments, "--shadow"] if shadow else arguments))
 
 
@@ -68,8 +71,8 @@ def _act(
     passphrase_file: Path | None,
 ) -> None:
     from safety.acting import ActsLine, NoAnswer
+    from safety.admission import Refused, read_limits
     from safety.rig import ACTS, directories
-    from safety.start import Refused, read_limits
 
     try:
         limits = read_limits(path)
@@ -92,7 +95,7 @@ def _act(
 def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:
     """The person's key from the pass-phrase; raises Refused when it is not theirs."""
     from safety.acts import PassphraseError, derive_key, public_key_hex
-    from safety.start import Refused
+    from safety.admission import Refused
 
     try:
         passphrase = (

@@ -61,6 +61,16 @@ def runtime_directory() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_trust() -> Iterator[Path]:
+    """Nobody is trusted, and serials are kept here: never the store or the state of whoever runs the tests."""
+    path = Path(tempfile.mkdtemp(prefix="nociloop-trust-"))
+    os.environ["NOCILOOP_TRUST_DIR"] = str(path / "trust")
+    os.environ["NOCILOOP_STATE_DIR"] = str(path / "state")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Where nothing may be missing, a skipped test fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -15,7 +15,7 @@ import pytest
 from safety import ledger as ledger_module
 from safety.entries import GENESIS_HASH, Close
 from safety.events import LedgerTrouble
-from safety.ledger import Ledger, LedgerFull
+from safety.ledger import Ledger, LedgerFull, Watched
 from tests.safety.ledgers import genesis_of, session, until, watched, write
 from tests.safety.world import T0, World, rules_of
 
@@ -193,6 +193,39 @@ def test_the_limits_file_is_watched(ledger: Ledger, tmp_path: Path, monkeypatch:
 
 def test_a_limits_file_that_is_gone_has_changed(ledger: Ledger, tmp_path: Path):
     (tmp_path / "limits.toml").unlink()
+    ledger.start()
+    assert [item.kind for item in heard(ledger) if isinstance(item, LedgerTrouble)] == ["limits_changed"]
+
+
+@pytest.mark.parametrize(
+    ("watched_as", "found", "said"),
+    [
+        (b"", b"signature", "limits.toml.sig: digest "),
+        (b"signature", b"signaturf", "limits.toml.sig: digest "),
+        (b"signature", b"", "limits.toml.sig: gone"),
+        (b"signature", b"signature" * 100, "limits.toml.sig: digest "),
+        (b"signature", b"signature", ""),
+        (b"", b"", ""),
+    ],
+)
+def test_the_signature_is_watched_too(tmp_path: Path, watched_as: bytes, found: bytes, said: str):
+    """A file that appears, changes or goes; an empty text here is no file."""
+    known = hashlib.sha256(watched_as).hexdigest() if watched_as else ""
+    held = Watched(path=watched(tmp_path).path, digest=watched(tmp_path).digest, signature=known)
+    if found:
+        (tmp_path / "limits.toml.sig").write_bytes(found)
+    ledger = Ledger(tmp_path / "ledger.jsonl", held)
+    ledger.start()
+    ledger.append(genesis_of(World(rules_of())))
+    until(lambda: ledger._durable > 0)
+    assert ledger.close(5.0)
+    troubles = [item for item in ledger.news() if isinstance(item, LedgerTrouble)]
+    assert [item.kind for item in troubles] == (["limits_changed"] if said else [])
+    assert not said or troubles[0].text.startswith(said)
+
+
+def test_a_link_in_the_place_of_the_signature_has_changed(ledger: Ledger, tmp_path: Path):
+    (tmp_path / "limits.toml.sig").symlink_to(tmp_path / "nowhere")
     ledger.start()
     assert [item.kind for item in heard(ledger) if isinstance(item, LedgerTrouble)] == ["limits_changed"]
 
