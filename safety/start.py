@@ -78,22 +78,8 @@ def _make(
 ) -> tuple[Process, dict[str, str | int | float | bool], dict[str, object]]:
     today = clocks.today()
     admitted = _admitted(arguments, today)
-    limits = admitted.limits
-    if arguments.shadow:
-        limits = msgspec.structs.replace(
-            limits, device=SHADOW, relay=RelayLink(endpoint="none", silence_ms=100)
-        )
-    rules = Rules(
-        session_id=arguments.session_id,
-        session_digest=arguments.session_digest,
-        limits=limits,
-        simulated=_is_simulated(limits.device),
-        today=today,
-        nonce=secrets.token_hex(8),
-        signed=admitted.signed,
-    )
-    # Decided on as they will be read again: a whole number in the file comes back from the ledger as the float it means.
-    rules = msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
+    rules = _rules(arguments, admitted, today)
+    limits = rules.limits
     try:
         directory, locks = claim(writable_directory(), limits.rig, limits.participant)
         _take_serial(admitted)
@@ -145,6 +131,26 @@ def _admitted(arguments: argparse.Namespace, today: str) -> Admitted:
     if admitted.refusals:
         raise Refused("\n".join(admitted.refusals))
     return admitted
+
+
+def _rules(arguments: argparse.Namespace, admitted: Admitted, today: str) -> Rules:
+    """What holds for the session, as it will be read again: a whole number in the file comes back from the ledger as the
+    float it means."""
+    limits = admitted.limits
+    if arguments.shadow:
+        limits = msgspec.structs.replace(
+            limits, device=SHADOW, relay=RelayLink(endpoint="none", silence_ms=100)
+        )
+    rules = Rules(
+        session_id=arguments.session_id,
+        session_digest=arguments.session_digest,
+        limits=limits,
+        simulated=_is_simulated(limits.device),
+        today=today,
+        nonce=secrets.token_hex(8),
+        signed=admitted.signed,
+    )
+    return msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
 
 
 def _take_serial(admitted: Admitted) -> None:
