@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from safety.verify import Verdict
 
 LEDGER, LIMITS = "ledger.jsonl", "limits.toml"
-LIMITS_BYTES_MAX = 1_048_576
 ANSWER_NO, USAGE = 1, 2
 _HEAD = re.compile(r"[0-9a-f]{64}")
 
@@ -122,6 +121,9 @@ def show_verb(
 
 def verdict_on(path: Path, anchors: tuple[str, ...] = (), limits: Path | None = None) -> Verdict:
     """Verify a file or a run folder by the code at hand; raises LedgerUnreadable, and ends with 2 on a wrong call."""
+    from safety.admission import LIMITS_BYTES_MAX, signature_path
+    from safety.regular_file import read_regular
+    from safety.signature import BYTES_MAX
     from safety.software import software
     from safety.verify import verify
 
@@ -131,14 +133,21 @@ def verdict_on(path: Path, anchors: tuple[str, ...] = (), limits: Path | None = 
     file = ledger_file(path)
     if limits is None and path.is_dir() and (path / LIMITS).is_file():
         limits = path / LIMITS
-    content = None
+    content, signature = None, None
     if limits is not None:
         try:
-            with limits.open("rb") as opened:
-                content = opened.read(LIMITS_BYTES_MAX + 1)
+            content = read_regular(limits, LIMITS_BYTES_MAX)
         except OSError as error:
             refuse(f"{limits}: {error.strerror}; give the limits file of the session", USAGE)
-    return verify(file, software(), anchors, content)
+    beside = signature_path(limits if limits is not None else file.with_name(LIMITS))
+    if limits is not None or path.is_dir():
+        try:
+            signature = read_regular(beside, BYTES_MAX, follow=False)
+        except FileNotFoundError:
+            pass  # the verdict says that it is not at hand
+        except OSError as error:
+            refuse(f"{beside}: {error.strerror}; expected the signature itself, or none", USAGE)
+    return verify(file, software(), anchors, content, signature)
 
 
 def told(verdict: Verdict) -> dict[str, object]:

@@ -31,6 +31,7 @@ def said_of(verdict: Verdict) -> str:
         f"  chain         {_chain(verdict)}",
         f"  signatures    {_acts(verdict)}",
         f"  limits file   {_LIMITS[verdict.limits]}",
+        f"  signed limits {_signed(verdict)}",
         f"  anchors       {_anchors(verdict)}",
         f"  re-execution  {_EXECUTION[verdict.execution]}",
         f"  oracle        {oracle_said(verdict)}",
@@ -67,6 +68,18 @@ _LIMITS = {
     "another": "ANOTHER than the ledger holds",
     "not at hand": "not at hand; the ledger holds the limits themselves, and the digest of their file",
 }
+
+
+_SIGNATURE = {
+    "the same": "; the signature at hand is the same",
+    "another": "; the signature at hand is ANOTHER",
+    "not at hand": "; its file is not at hand, the ledger holds the signature itself",
+    "unsigned": "",
+}
+
+
+def _signed(verdict: Verdict) -> str:
+    return f"{verdict.signed or 'not known'}{_SIGNATURE[verdict.signature]}"
 
 
 def _chain(verdict: Verdict) -> str:

@@ -18,9 +18,11 @@ from safety import acts
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis, Software, state_crc, written
 from safety.events import ActPresented
 from safety.interlock import step
+from safety.kept_signature import SignatureFile, judge_signature
 from safety.limit_values import Limits
 from safety.limits import LimitsErrors, load
 from safety.oracle_ledger import Judgement, judge
+from safety.signature import said_of
 from safety.state import Rules, State
 
 LINE_BYTES_MAX = 262_144
@@ -47,8 +49,8 @@ class Verdict:
     """What can be said of a ledger. `problems` is empty when nothing speaks against the file, `oracle` when nothing
     speaks against the interlock; `strays` speak against the device, and the interlock had tripped on each.
 
-    `ours` is the digest of the code that verified, `software` of the one that wrote. `limits`: whether the limits
-    file at hand, if there was one, is the one that the ledger holds.
+    `ours` is the digest of the code that verified, `software` of the one that wrote. `limits`, `signature`: whether
+    the limits file and its signature at hand, if there were any, are those that the ledger holds; `signed`: by whom.
     """
 
     path: Path
@@ -67,6 +69,8 @@ class Verdict:
     acts: int = 0
     anchors: int = 0
     limits: LimitsFile = "not at hand"
+    signature: SignatureFile = "not at hand"
+    signed: str = ""
 
     @property
     def ok(self) -> bool:
@@ -132,10 +136,16 @@ def decoded(number: int, body: bytes) -> Genesis | Entry | Close | None:
         return None
 
 
-def verify(path: Path, ours: Software, anchors: tuple[str, ...] = (), limits: bytes | None = None) -> Verdict:
+def verify(
+    path: Path,
+    ours: Software,
+    anchors: tuple[str, ...] = (),
+    limits: bytes | None = None,
+    signature: bytes | None = None,
+) -> Verdict:
     """Judge a ledger file against itself, against heads that were kept elsewhere (`anchors`), against the limits file
-    (`limits`), and against the deciding code at hand; raises LedgerUnreadable."""
-    return judged(path, content_of(path), ours, anchors, limits)
+    and its `signature`, and against the deciding code at hand; raises LedgerUnreadable."""
+    return judged(path, content_of(path), ours, anchors, limits, signature)
 
 
 def judged(
@@ -144,6 +154,7 @@ def judged(
     ours: Software,
     anchors: tuple[str, ...] = (),
     limits: bytes | None = None,
+    signature: bytes | None = None,
 ) -> Verdict:
     """As `verify`, of bytes that are at hand; no file is read."""
     lines, torn, problems = parse(path, content)
@@ -154,6 +165,8 @@ def judged(
     software = ""
     signed = 0
     same_limits: LimitsFile = "not at hand"
+    same_signature: SignatureFile = "not at hand"
+    said_signed = ""
     first = lines[0].held
     if isinstance(first, Genesis):
         software = first.software.digest
@@ -164,6 +177,9 @@ def judged(
             chain_problems += (
                 [] if same_limits == "the same" else ["limits.toml: not the file that the ledger holds"]
             )
+        same_signature, against = judge_signature(first.rules, signature)
+        said_signed = said_of(first.rules.signed)
+        chain_problems += against
         if not chain_problems and not problems:
             execution, differences = _reexecute(first, lines[1:], same_code=software == ours.digest)
             problems += differences
@@ -185,6 +201,8 @@ def judged(
         acts=signed,
         anchors=len(anchors),
         limits=same_limits,
+        signature=same_signature,
+        signed=said_signed,
     )
 
 
