@@ -16,6 +16,7 @@ class _Fired:
     reported_ns: int
     ends_ns: int
     pulses_left: int
+    before_ns: int | None = None
 
 
 class Assumed:
@@ -30,16 +31,32 @@ class Assumed:
             train=train, reported_ns=onset_ns, ends_ns=onset_ns + _lasts_ns(train), pulses_left=_pulses(train)
         )
 
+    def renewed(self, token: int, onset_ns: int) -> None:
+        """The lease of a running hold was told to begin anew; what was not reported yet stays unreported."""
+        fired = self._fired[token]
+        fired.before_ns = fired.ends_ns
+        fired.ends_ns = max(fired.ends_ns, onset_ns + _lasts_ns(fired.train))
+
+    def running(self, token: int) -> bool:
+        """Whether a hold was fired under this token, and its end is not confirmed."""
+        fired = self._fired.get(token)
+        return fired is not None and isinstance(fired.train.waveform, Hold)
+
     def started(self, token: int, onset_ns: int) -> None:
         """The device named the onset that it plans; a slice that came before keeps what it said."""
         fired = self._fired.get(token)
-        if fired is not None:
-            fired.ends_ns = onset_ns + _lasts_ns(fired.train)
+        if fired is None:
+            return
+        fired.ends_ns = onset_ns + _lasts_ns(fired.train)
+        if fired.before_ns is None:
             fired.reported_ns = max(fired.reported_ns, onset_ns)
 
     def withdrawn(self, token: int) -> None:
-        """The driver says that nothing went out."""
-        self._fired.pop(token, None)
+        """The driver says that nothing went out; of a renewal: nothing more than before."""
+        fired = self._fired.pop(token, None)
+        if fired is not None and fired.before_ns is not None:
+            fired.ends_ns = fired.before_ns
+            self._fired[token] = fired
 
     def confirmed(self, delivery: Delivery) -> None:
         """The device confirmed a slice."""

@@ -38,7 +38,8 @@ class Capabilities(Value, frozen=True):
     """What one identified device can do, as read from it (or from its manual) when it was opened.
 
     Times are in ns and *measured* where the device confirms them. The booleans are asked by safety/: a device
-    that lacks one needs something else (a relay with feedback) or is not armed.
+    that lacks one needs something else (a relay with feedback) or is not armed. `renews`: a running hold that is fired
+    again goes on as it is, its lease begun anew; without it a renewal is prepared like any other hold.
     """
 
     driver: str
@@ -55,4 +56,5 @@ class Capabilities(Value, frozen=True):
     stops_on_link_loss: bool
     confirms: bool
     reads_back: bool
+    renews: bool
     grade: Grade

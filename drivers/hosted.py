@@ -102,10 +102,13 @@ class Hosted:
 
     async def _fire(self, message: Fire) -> Fired:
         train = self._prepared.pop(message.token, None)
-        if train is None:
-            raise WrongState(f"token {message.token} was never prepared, or was fired before")
         # Noted before it is sent: whatever cuts this short, the train is accounted for.
-        self._assumed.fired(message.token, train, message.onset_at_ns or time.monotonic_ns())
+        if train is not None:
+            self._assumed.fired(message.token, train, message.onset_at_ns or time.monotonic_ns())
+        elif self._assumed.running(message.token) and message.onset_at_ns == 0:
+            self._assumed.renewed(message.token, time.monotonic_ns())
+        else:
+            raise WrongState(f"token {message.token} was never prepared, or was fired before")
         onset_ns = await self._driver.fire(message.token, message.onset_at_ns)
         self._assumed.started(message.token, onset_ns)
         return Fired(call=message.call, token=message.token, onset_ns=onset_ns, at_ns=time.monotonic_ns())

@@ -48,12 +48,13 @@ _DELIVERIES_MAX = 4096
 _AHEAD_NS_MAX = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Running:
     token: Token
     train: Train
     onset_ns: int
-    ends: asyncio.TimerHandle
+    falls_ns: int = 0
+    ends: asyncio.TimerHandle | None = None
 
 
 class NullDevice:
@@ -105,6 +106,7 @@ class NullDevice:
             stops_on_link_loss=True,
             confirms=True,
             reads_back=True,
+            renews=True,
             grade=GRADE,
         )
 
@@ -132,6 +134,9 @@ class NullDevice:
     async def fire(self, token: Token, onset_at_ns: int) -> int:
         """Run a clock, and nothing else."""
         self._check_armed("fires")
+        running = self._running
+        if running is not None and running.token == token and running.onset_ns <= self._now_ns():
+            return self._renew(running, onset_at_ns)
         if self._prepared is None or self._prepared[0] != token:
             raise WrongState(f"null: token {token} is not the prepared one")
         now_ns = self._now_ns()
@@ -148,11 +153,7 @@ class NullDevice:
             raise DeviceRefused("null: a train runs (busy)")
         self._end(min(onset_ns, now_ns))
         self._prepared = None
-        lasts_ns = onset_ns - now_ns + duration_ns(train)
-        if isinstance(train.waveform, Hold):
-            lasts_ns += train.waveform.ramp_down_ms * 1_000_000
-        ends = asyncio.get_running_loop().call_later(lasts_ns / 1e9, self._ended_by_itself, now_ns + lasts_ns)
-        self._running = _Running(token=token, train=train, onset_ns=onset_ns, ends=ends)
+        self._run(_Running(token=token, train=train, onset_ns=onset_ns), onset_ns)
         self._state = "running"
         return onset_ns
 
@@ -187,6 +188,27 @@ class NullDevice:
         self._state = "closed"
         self._more.set()
 
+    def _renew(self, running: _Running, onset_at_ns: int) -> int:
+        """The lease of the hold that runs begins anew, at once, until it falls."""
+        now_ns = self._now_ns()
+        if onset_at_ns != 0:
+            raise WrongState(f"null: token {running.token} runs, and is renewed at once only")
+        if not isinstance(running.train.waveform, Hold) or now_ns >= running.falls_ns:
+            raise LateOnset(f"null: token {running.token} is no hold that still stands")
+        self._run(running, now_ns)
+        return now_ns
+
+    def _run(self, running: _Running, from_ns: int) -> None:
+        """Let it end by itself."""
+        if running.ends is not None:
+            running.ends.cancel()
+        running.falls_ns = from_ns + duration_ns(running.train)
+        wave = running.train.waveform
+        zero_ns = running.falls_ns + (wave.ramp_down_ms * 1_000_000 if isinstance(wave, Hold) else 0)
+        delay_s = (zero_ns - self._now_ns()) / 1e9
+        running.ends = asyncio.get_running_loop().call_later(delay_s, self._ended_by_itself, zero_ns)
+        self._running = running
+
     def _check_armed(self, what: str) -> None:
         if self._state not in ("armed", "running"):
             raise WrongState(f"null: is {self._state}, and {what} only while armed")
@@ -199,7 +221,8 @@ class NullDevice:
         running, self._running = self._running, None
         if running is None:
             return
-        running.ends.cancel()
+        if running.ends is not None:
+            running.ends.cancel()
         start_ns = min(running.onset_ns, at_ns)
         self._reports.append(
             Delivery(

@@ -141,8 +141,13 @@ class OpenDevice:
         return prepared.token, prepared.train
 
     async def fire(self, token: Token, onset_at_ns: int) -> int:
-        """FIRE, once. LateOnset, DeviceRefused and WrongState: nothing went out. Any other error: unknown."""
+        """FIRE, or RENEW for the hold that runs; once. LateOnset, DeviceRefused and WrongState: nothing more went out.
+        Any other error: unknown."""
         self._dialogue.check_free()
+        if self._machine.renews(token, onset_at_ns):
+            answer = await self._dialogue.ask("RENEW", {"token": token}, self._dialogue.epoch)
+            with self._named():
+                return self._machine.renewed(answer.line, token)
         with self._named():
             fields = self._machine.fire_fields(token, onset_at_ns, self._now_ns())
         try:

@@ -49,6 +49,7 @@ class Identity:
     link_ms: int
     onset_us: int
     stop_us: int
+    renews: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +198,7 @@ def identity(line: Line) -> Identity:
         link_ms=times["link_ms"],
         onset_us=times["onset_us"],
         stop_us=times["stop_us"],
+        renews=line.fields.get("renews") == "1",
     )
 
 
@@ -235,6 +237,11 @@ def stat(line: Line) -> Stat:
 def started(line: Line) -> Started:
     """Read the answer to FIRE."""
     return Started(token=integer(line, "token"), in_us=integer(line, "in_us"), t_us=integer(line, "t_us"))
+
+
+def renewed(line: Line) -> Started:
+    """Read the answer to RENEW."""
+    return Started(token=integer(line, "token"), in_us=0, t_us=integer(line, "t_us"))
 
 
 def event(line: Line) -> Event | None:

@@ -16,6 +16,7 @@ from drivers.open_device_codec import (
     Out,
     Span,
     Stat,
+    renewed,
     span,
     started,
 )
@@ -102,6 +103,7 @@ class Machine:
             stops_on_link_loss=True,
             confirms=True,
             reads_back=True,
+            renews=identity.renews,
             grade=GRADE,
         )
 
@@ -194,6 +196,18 @@ class Machine:
         if (answer.token, answer.in_us) != (sent["token"], sent["in_us"]):
             raise ReadBackMismatch(f"was told FIRE {sent} and answered for token {answer.token}")
         self.state = "running"
+        return self.clock.host_ns(answer.t_us)
+
+    def renews(self, token: int, onset_at_ns: int) -> bool:
+        """Whether firing this token renews the hold that runs."""
+        running = self.state == "running" and token in self._fired and onset_at_ns == 0
+        return running and self._identity is not None and self._identity.renews
+
+    def renewed(self, line: Line, token: int) -> int:
+        """The device answered RENEW; when the lease began, on the host's clock."""
+        answer = renewed(line)
+        if answer.token != token:
+            raise ReadBackMismatch(f"was told RENEW {token} and answered for token {answer.token}")
         return self.clock.host_ns(answer.t_us)
 
     def not_fired(self, token: int) -> None:

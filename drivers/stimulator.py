@@ -98,7 +98,11 @@ class Stimulator(Protocol):
         ...
 
     async def fire(self, token: Token, onset_at_ns: int) -> int:
-        """Start what was prepared at `onset_at_ns` (0: at once); ends by itself; returns the actual onset."""
+        """Start what was prepared at `onset_at_ns` (0: at once); ends by itself; returns the actual onset.
+
+        Where Capabilities say `renews`: the token of the hold that runs, at once, begins its lease anew and changes
+        nothing else; LateOnset where it is falling or over. Returns when the lease began.
+        """
         ...
 
     async def stop(self, how: Stop) -> None:

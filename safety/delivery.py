@@ -108,7 +108,7 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
     )
     if state.before is not None and state.before.token == delivery.token:
         return msgspec.structs.replace(state, before=noted)
-    if state.firing is not None and state.firing.token == delivery.token:
+    if state.firing is not None and state.firing.token == delivery.token and not state.firing.renews:
         ended_ns = delivery.end_ns if delivery.ended else state.firing.ended_ns
         firing = msgspec.structs.replace(state.firing, pulses=noted.pulses, ended_ns=ended_ns)
         return msgspec.structs.replace(state, firing=firing)
@@ -129,7 +129,8 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
 
 def _lapsed(state: State, running: Running, delivery: Delivery) -> bool:
     """A hold that ran out above zero, while nothing took over from it, was let lapse."""
-    taken_over = state.running is None or state.running.token != delivery.token or state.firing is not None
+    following = state.firing is not None and not state.firing.renews
+    taken_over = state.running is None or state.running.token != delivery.token or following
     return state.phase == "ARMED" and not taken_over and isinstance(running.train.waveform, Hold) and (
         amplitude(running.train) > 0.0
     )  # fmt: skip

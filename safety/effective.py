@@ -50,5 +50,6 @@ def _any_device(limits: Limits) -> Capabilities:
         stops_on_link_loss=True,
         confirms=True,
         reads_back=True,
+        renews=True,
         grade="simulated",
     )

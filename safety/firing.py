@@ -8,8 +8,17 @@ from drivers.link import CallFailed, Fire, Fired, Prepared
 from drivers.stimulation import Hold, Train, amplitude, duration_ns, quantities
 from safety import trips
 from safety.events import FireAsked, Now
-from safety.judging import ONSET_AHEAD_NS, allowed_now, judge_start, lease_fits, least_output, reason, refuse
-from safety.messages import Permit, Reason
+from safety.judging import (
+    ONSET_AHEAD_NS,
+    allowed_now,
+    carried,
+    judge_start,
+    lease_fits,
+    least_output,
+    reason,
+    refuse,
+)
+from safety.messages import Permit, Reason, Request
 from safety.modalities import check_slew, interval_after_ns, ramp_down_ns
 from safety.response import put_out
 from safety.safing import Step, tell, trip
@@ -73,6 +82,38 @@ def start(state: State, asked: AskedFor, onset_at_ns: int, now: Now) -> Step:
     )
 
 
+def renewable(state: State, request: Request, now: Now) -> Running | None:
+    """The hold that a request asks to go on with as it is, where the device can do that: its settings were read back
+    when it was prepared, and its token still runs."""
+    running = carried(state, now.mono_ns)
+    if running is None or state.capabilities is None or not state.capabilities.renews:
+        return None
+    asked = request.onset_at_ns == 0 and request.train == running.train
+    return running if asked and running.onset_ns <= now.mono_ns else None
+
+
+def renew(state: State, request: Request, running: Running, now: Now) -> Step:
+    """Begin the lease of the running hold anew."""
+    call = state.call + 1
+    firing = Firing(
+        request=request, call=call, token=running.token, since_ns=now.mono_ns, onset_at_ns=0, renews=True
+    )
+    renewing = msgspec.structs.replace(state, call=call, asked=None, firing=firing)
+    return Step(renewing, (ToDevice(message=Fire(call=call, token=running.token, onset_at_ns=0)),))
+
+
+def _renewed(rules: Rules, state: State, firing: Firing, said: Fired, now: Now) -> Step:
+    """The lease of the running hold began anew: only its end moves."""
+    running, train = state.running, firing.request.train
+    if running is None or running.token != firing.token:
+        return trip(rules, state, trips.READ_BACK, f"token {said.token} was renewed after its end", now)
+    until_ns = said.onset_ns + duration_ns(train)
+    extended = msgspec.structs.replace(
+        running, id=firing.request.id, until_ns=until_ns, zero_ns=until_ns + ramp_down_ns(train)
+    )
+    return Step(msgspec.structs.replace(state, firing=None, running=extended))
+
+
 def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
     """Fire what was prepared under this id, if the evidence is still good and the onset lies just ahead."""
     asked, request = state.asked, event.request
@@ -121,6 +162,8 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
     if said.token != firing.token or not -ONSET_SLACK_NS <= said.onset_ns - expected_ns <= 2 * ONSET_SLACK_NS:
         off_us = (said.onset_ns - expected_ns) // 1000
         return trip(rules, state, trips.READ_BACK, f"token {said.token}, onset off by {off_us} us", now)
+    if firing.renews:
+        return _renewed(rules, state, firing, said, now)
     train, old = firing.request.train, _taken_over(state, said.onset_ns)
     lasted = old is not None and said.onset_ns <= old.until_ns
     least = least_output(old, said.onset_ns) if lasted else 0.0

@@ -41,7 +41,8 @@ def union(rectangles: Iterable[Rectangle]) -> tuple[int, Fraction]:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Course:
-    """A permitted request on its way. `least` and `most`: what may have come out when it began."""
+    """A permitted request on its way. `least` and `most`: what may have come out when it began. `renews`: the course
+    whose hold it asks to go on with; once the device has told that, it stands for both."""
 
     request: Request
     permitted_ns: int
@@ -49,6 +50,7 @@ class Course:
     onset_at_ns: int
     prepare: int = 0
     token: int | None = None
+    renews: Course | None = None
     fire: int | None = None
     fire_ns: int = 0
     onset_ns: int | None = None
@@ -128,6 +130,16 @@ class Course:
         ramp_ms = wave.ramp_up_ms if self.target >= self.least else wave.ramp_down_ms
         done = Fraction(at_ns - self.begins_ns, max(1, ramp_ms * MS))
         return self.least + (self.target - self.least) * min(max(done, Fraction(0)), Fraction(1))
+
+    def go_on(self, onset_ns: int) -> None:
+        """It goes on where the course that it renews was told to be; that one is nothing any more by itself."""
+        before = self.renews
+        if before is None:
+            return
+        self.token, self.permitted_ns, self.spent_ns = before.token, before.permitted_ns, before.spent_ns
+        self.told_ns = before.begins_ns if before.told_ns is None else before.told_ns
+        self.least, self.most = before.level(onset_ns), before.ceiling_at(self.told_ns)
+        before.ended_ns, self.onset_ns = onset_ns, onset_ns
 
     def outstanding(self) -> Iterator[Rectangle]:
         """What may still come out of a hold, or may have come out untold: all that was permitted, until told."""

@@ -163,10 +163,16 @@ class Oracle:
                         yield from self._read_back(course, read_back)
             case Fired(call=call, token=token, onset_ns=onset_ns):
                 course = self._called(call, prepare=False)
-                if course is None or course.token != token:
+                renewed = None if course is None else course.renews
+                if course is None or token != (course.token if renewed is None else renewed.token):
                     yield f"token {token} began, which was not fired"
-                else:
+                elif renewed is None:
                     self._begin(course, onset_ns)
+                elif renewed.ended_ns is not None:
+                    yield f"token {token} was renewed after its end"
+                else:
+                    course.go_on(onset_ns)
+                    self.hold = course
             case CallFailed(call=call, code=code):
                 for course in self.courses:
                     if call in (course.prepare, course.fire):
@@ -269,6 +275,8 @@ class Oracle:
         if prepare is not None and permitted and self.courses:
             self.courses[-1].prepare = prepare
         for fire in fires:
+            if permitted and prepare is None and self.courses and self.courses[-1].token is None:
+                yield from self._renewal(self.courses[-1], now_ns)
             yield from self._fire(fire, now_ns)
 
     def _permit(self, entry: Entry, request_id: int, until_ns: int) -> Iterator[str]:
@@ -310,9 +318,19 @@ class Oracle:
             yield from self._interval(request.train, onset_at_ns)
         yield from self._over_budget(waiting, now_ns)
 
+    def _renewal(self, course: Course, now_ns: int) -> Iterator[str]:
+        """A permit that is fired without being prepared: the very hold that runs, within its lease, goes on."""
+        hold = self.hold
+        if hold is None or hold.ended_ns is not None or now_ns > hold.begins_ns + hold.lasts_ns:
+            yield f"permit {course.request.id}: renewed where no hold runs"
+        elif hold.request.train != course.request.train:
+            yield f"permit {course.request.id}: renewed another train than it asked for"
+        else:
+            course.renews = hold
+
     def _fire(self, call: int, now_ns: int) -> Iterator[str]:
         course = next((c for c in reversed(self.courses) if c.is_on_its_way() and c.fire is None), None)
-        if course is None or course.token is None:
+        if course is None or (course.token is None and course.renews is None):
             yield "fired without a permit"
             return
         course.fire, course.fire_ns = call, now_ns
@@ -361,6 +379,8 @@ class Oracle:
             if not course.is_out() or now_ns > course.over_ns + CLOCKS_NS:
                 continue
             if course.onset_ns is None:
+                if self._is_down(request.train, now_ns):
+                    continue  # it comes after the answer, and asks for no more than either
                 yield f"the fire of {course.request.id} is not answered yet"
             elif not (
                 isinstance(course.request.train.waveform, Hold) and isinstance(request.train.waveform, Hold)

@@ -9,7 +9,7 @@ from drivers.stimulation import amplitude, duration_ns
 from safety import dose as doses
 from safety import trips
 from safety.events import Asked, Now
-from safety.firing import ONSET_SLACK_NS
+from safety.firing import ONSET_SLACK_NS, renew, renewable
 from safety.judging import ONSET_AHEAD_NS, allowed_now, judge, judge_again, reason, refuse, steps_down
 from safety.limit_values import Budget
 from safety.messages import Pending, Permit, Reason, Request
@@ -52,7 +52,7 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
         state, dose=granted, last_id=request.id, asked=asked, passed=request.train
     )
     if enough:
-        return _prepare(rules, taken, asked, now, older)
+        return _send(rules, taken, asked, now, older)
     return Step(taken, older + tell(taken, Pending(id=request.id)))
 
 
@@ -88,24 +88,27 @@ def _superseded(rules: Rules, state: State, now: Now) -> tuple[Effect, ...]:
     return refuse(rules, state, state.asked.request.id, (reason("ILK-302"),), now)
 
 
-def _prepare(rules: Rules, state: State, asked: AskedFor, now: Now, first: tuple[Effect, ...] = ()) -> Step:
-    """Send the train to the device and tell the controller that it is permitted."""
-    call = state.call + 1
+def _send(rules: Rules, state: State, asked: AskedFor, now: Now, first: tuple[Effect, ...] = ()) -> Step:
+    """Send the train to the device, or renew the one that runs, and tell the controller that it is permitted."""
     request = asked.request
-    preparing = msgspec.structs.replace(asked, stage="preparing", since_ns=now.mono_ns, call=call)
-    onset_ns = max(request.onset_at_ns, now.mono_ns)
-    sent = msgspec.structs.replace(state, call=call, asked=preparing)
+    renewed = renewable(state, request, now)
+    step = _prepare(state, asked, now) if renewed is None else renew(state, request, renewed, now)
     permit = Permit(
         id=request.id,
-        token=call,
-        lease_until_ns=onset_ns + duration_ns(request.train),
+        token=step.state.call,
+        lease_until_ns=max(request.onset_at_ns, now.mono_ns) + duration_ns(request.train),
         read_ns=now.mono_ns,
         sent_ns=0,
-        allowed=allowed_now(rules, sent, now),
+        allowed=allowed_now(rules, step.state, now),
     )
-    return Step(
-        sent, (*first, ToDevice(message=Prepare(call=call, train=request.train)), *tell(sent, permit))
-    )
+    return Step(step.state, (*first, *step.effects, *tell(step.state, permit)))
+
+
+def _prepare(state: State, asked: AskedFor, now: Now) -> Step:
+    call = state.call + 1
+    preparing = msgspec.structs.replace(asked, stage="preparing", since_ns=now.mono_ns, call=call)
+    sent = msgspec.structs.replace(state, call=call, asked=preparing)
+    return Step(sent, (ToDevice(message=Prepare(call=call, train=asked.request.train)),))
 
 
 def durable(rules: Rules, state: State, now: Now) -> Step:
@@ -118,7 +121,7 @@ def durable(rules: Rules, state: State, now: Now) -> Step:
     if reasons:
         dropped = msgspec.structs.replace(ready, asked=None)
         return Step(dropped, refuse(rules, dropped, asked.request.id, reasons, now))
-    return _prepare(rules, ready, asked, now)
+    return _send(rules, ready, asked, now)
 
 
 def overdue_stage(rules: Rules, state: State, now: Now) -> Step | None:

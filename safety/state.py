@@ -74,7 +74,8 @@ class AskedFor(Value, frozen=True):
 
 class Firing(Value, frozen=True):
     """A fire on its way: from here on it counts as delivered until the device says otherwise. Its first slices, and
-    for a short train the last, may overtake the answer: `pulses`, and the end in `ended_ns`, 0 where not told."""
+    for a short train the last, may overtake the answer: `pulses`, and the end in `ended_ns`, 0 where not told.
+    `renews`: it is the running hold's own token, whose lease begins anew."""
 
     request: Request
     call: int
@@ -83,6 +84,7 @@ class Firing(Value, frozen=True):
     onset_at_ns: int
     pulses: int = 0
     ended_ns: int = 0
+    renews: bool = False
 
 
 class Running(Value, frozen=True):

@@ -40,7 +40,7 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A valid command that the device received: `word` is SET or FIRE."""
+    """A valid command that the device received: `word` is SET, FIRE or RENEW."""
 
     t_ns: int
     word: str
@@ -99,7 +99,7 @@ def read_device_record(path: Path) -> DeviceRecord:
                 levels.append(Level(t_ns=line.t_ns, a_ma_pp=line.a_ma_pp, rests=rests))
             case "pulse":
                 pulses.append(Pulse(t_ns=line.t_ns, token=line.token, p_pct=line.p_pct))
-            case "rx" if (word := _word(line.line)) in {"SET", "FIRE"}:
+            case "rx" if (word := _word(line.line)) in {"SET", "FIRE", "RENEW"}:
                 commands.append(Command(t_ns=line.t_ns, word=word))
     if n_lines and n_unread == n_lines:
         raise DeviceRecordError(f"{path}: not one line is of a device's record; give device.jsonl")

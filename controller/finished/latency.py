@@ -20,7 +20,8 @@ STAGES: Final[Mapping[str, str]] = {
     "asked → answered": "the whole question, as the controller sees it",
     "read → SET": "decided, and the settings have reached the device",
     "SET → FIRE": "read back, compared, and the start reaches the device",
-    "sample → FIRE": "newest sample's own time to the start command in the device: the whole loop",
+    "sample → FIRE": "newest sample's own time to the start command in the device (FIRE, or RENEW): the whole loop",
+    "sample → FIRE, after SET": "the same, of those that had to be set and read back first",
 }
 
 
@@ -39,6 +40,8 @@ def stage_times_ms(stamps: Sequence[Stamps], commands: Sequence[Command] = ()) -
         _note(found["read → SET"], row.ilk_read_ns, set_ns)
         _note(found["SET → FIRE"], set_ns, fire_ns)
         _note(found["sample → FIRE"], row.sample_ns, fire_ns)
+        if set_ns:
+            _note(found["sample → FIRE, after SET"], row.sample_ns, fire_ns)
     return found
 
 
@@ -67,10 +70,10 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _arrivals(stamps: Sequence[Stamps], commands: Sequence[Command]) -> list[tuple[int, int]]:
-    """For each request the SET and FIRE that the device received for it; 0 where there is none.
+    """For each request the SET and the start that the device received for it; 0 where there is none.
 
-    Commands come in the order of the permits: the first SET not taken yet after the interlock read the request, and
-    the first FIRE between it and the next SET. So a FIRE is never counted for a request whose own was lost.
+    Commands come in the order of the permits: the first SET or RENEW not taken yet after the interlock read the
+    request, and after a SET the FIRE that follows it. So a FIRE is never counted for a request whose own was lost.
     """
     index = 0
     found = []
@@ -78,14 +81,17 @@ def _arrivals(stamps: Sequence[Stamps], commands: Sequence[Command]) -> list[tup
         set_ns = fire_ns = 0
         if row.verdict == "permit" and row.ilk_read_ns:
             while index < len(commands) and not (
-                commands[index].word == "SET" and commands[index].t_ns >= row.ilk_read_ns
+                commands[index].word != "FIRE" and commands[index].t_ns >= row.ilk_read_ns
             ):
                 index += 1
-            if index < len(commands):
+            if index < len(commands) and commands[index].word == "RENEW":
+                fire_ns = commands[index].t_ns
+                index += 1
+            elif index < len(commands):
                 set_ns = commands[index].t_ns
                 index += 1
-            if index < len(commands) and commands[index].word == "FIRE":
-                fire_ns = commands[index].t_ns
+                if index < len(commands) and commands[index].word == "FIRE":
+                    fire_ns = commands[index].t_ns
         found.append((set_ns, fire_ns))
     return found
 

@@ -6,7 +6,7 @@ The one file of the controller that reads a ledger. It looks at decisions that w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from drivers.link import Delivered, Opened
 from drivers.stimulation import amplitude
 from safety.dose import plus, spent_of
 from safety.entries import Close, Entry, Genesis
-from safety.events import Asked, HostSaid
+from safety.events import Asked, FireAsked, HostSaid
 from safety.limit_values import Limits
 from safety.messages import Reason
 from safety.modalities import REASONS, rows
@@ -226,8 +226,15 @@ def _asks(entries: Sequence[Entry]) -> tuple[Ask, ...]:
                 continue
             asked = found.get(int(number))
             if asked is not None:
-                found[asked.id] = _answered(asked, word, detail)
+                answered = _answered(asked, word, detail)
+                found[asked.id] = replace(answered, renews=word == "permit" and _is_renewal(entry))
     return tuple(found.values())
+
+
+def _is_renewal(entry: Entry) -> bool:
+    """A permit that was fired without being prepared, and that is no FireRequest's: the running hold's own token."""
+    fired = any(effect.startswith("device Fire ") for effect in entry.effects)
+    return fired and not isinstance(entry.event, FireAsked)
 
 
 def _answered(asked: Ask, word: str, detail: str) -> Ask:

@@ -103,7 +103,9 @@ def _counts(summary: Summary) -> Table:
     grid.add_row(Text("Tripped", style), Text(str(len(trips)), style), Text("\n".join(trips), style))
     pulses = f"{given.n_pulses} pulses in " if summary.modality == "rtms" else ""
     assumed = f", {given.n_assumed} slices assumed" if given.n_assumed else ""
-    told = f"{pulses}{number(given.on_time_s)} s of output, at most {number(given.amplitude_max)} {summary.unit}{assumed}"
+    renewed = f"{given.n_renewals} renewals, " if given.n_renewals else ""
+    most = f"at most {number(given.amplitude_max)} {summary.unit}"
+    told = f"{renewed}{pulses}{number(given.on_time_s)} s of output, {most}{assumed}"
     truth = summary.device_truth
     if truth is not None:
         pulses = f"{truth.pulses} pulses in " if summary.modality == "rtms" else ""

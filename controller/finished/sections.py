@@ -84,7 +84,10 @@ def _delivered(summary: Summary) -> tuple[str, str]:
         value, more = f"{given.n_pulses} pulses", f"in {given.n_trains} trains"
         own = "" if truth is None else f"; the device's own record: {truth.pulses}"
     else:
-        value, more = f"{number(given.on_time_s)} s", f"in {given.n_trains} holds"
+        value, more = (
+            f"{number(given.on_time_s)} s",
+            f"in {given.n_trains} holds, {given.n_renewals} renewals",
+        )
         own = "" if truth is None else f"; the device's own record: {number(truth.on_time_s)} s"
     assumed = f"; {given.n_assumed} slices assumed" if given.n_assumed else ""
     return value, more + own + assumed

@@ -60,7 +60,7 @@ def summarise_run(run: Run, *, exit_status: int | None = None) -> Summary:
     modality = rules.limits.modality if rules is not None else run.tables.modality
     phases = tuple(_phases(run))
     limits = limits_in_force(ledger)
-    delivered = _delivered(run.slices)
+    delivered = _delivered(run.slices, run.asks)
     truth = None if run.device is None else truth_between(run.device, run.start_ns, run.end_ns + TAIL_NS)
     commands = () if run.device is None else run.device.commands
     return Summary(
@@ -206,12 +206,13 @@ def _refusals(asks: Sequence[Ask]) -> tuple[Refused, ...]:
     )
 
 
-def _delivered(slices: Sequence[Slice]) -> Delivered:
+def _delivered(slices: Sequence[Slice], asks: Sequence[Ask]) -> Delivered:
     out = [given for given in slices if given.amplitude != 0]
     on_ns = sum(max(0, given.end_ns - given.start_ns) for given in out)
     levels = [given.amplitude for given in out if math.isfinite(given.amplitude)]
     return Delivered(
         n_trains=len({given.token for given in out}),
+        n_renewals=sum(ask.renews for ask in asks),
         n_slices=len(slices),
         n_pulses=sum(max(0, given.n_pulses) for given in slices),
         on_time_s=on_ns / 1e9,

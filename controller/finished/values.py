@@ -23,7 +23,8 @@ EXIT_TEXT: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request and what became of it; `codes` refused it, each with its text. The amplitude is in the train's unit."""
+    """One request and what became of it; `codes` refused it, each with its text. The amplitude is in the train's unit.
+    `renews`: it was permitted by firing the running hold's token again."""
 
     id: int
     t_ns: int
@@ -31,6 +32,7 @@ class Ask:
     verdict: str
     codes: tuple[str, ...]
     texts: tuple[str, ...]
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +92,11 @@ class Tripped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """What the device reported through its host. `n_assumed` slices were not confirmed, and count as delivered."""
+    """What the device reported through its host. `n_renewals`: holds that were fired again under their token.
+    `n_assumed` slices were not confirmed, and count as delivered."""
 
     n_trains: int
+    n_renewals: int
     n_slices: int
     n_pulses: int
     on_time_s: float

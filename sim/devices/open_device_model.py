@@ -182,6 +182,8 @@ class OpenDevice:
                 return self._set(keys)
             case "FIRE":
                 return self._fire(keys, now_ns)
+            case "RENEW":
+                return self._renew(keys, now_ns)
             case "STOP":
                 return self._stop(keys, now_ns)
             case "STAT":
@@ -196,7 +198,7 @@ class OpenDevice:
         it = self._identity
         return (
             f" v=1 model={it.model} serial={it.serial} fw={it.firmware} mod=tacs,rtms "
-            f"out={','.join(it.outputs)} link_ms={LINK_MS} onset_us={ONSET_US} stop_us={STOP_US}"
+            f"out={','.join(it.outputs)} link_ms={LINK_MS} onset_us={ONSET_US} stop_us={STOP_US} renews=1"
         )
 
     def _arm(self, keys: dict[str, str], now_ns: int) -> str:
@@ -257,6 +259,22 @@ class OpenDevice:
         if self._state == "armed":
             self._enter("running", "FIRE", now_ns)
         return f" token={token} in_us={in_us} t_us={self._device_us(onset_ns)}"
+
+    def _renew(self, keys: dict[str, str], now_ns: int) -> str:
+        expect(keys, "token")
+        token = integer(keys["token"])
+        self._need_health()
+        if self._state not in ("armed", "running"):
+            raise Refused("state")
+        if not 0 < token <= self._fired_max or self.output.train is not None:
+            raise Refused("token")
+        if self.output.waiting or "busy" in self.faults:
+            raise Refused("busy")
+        # The lease begins on a whole µs of the device, so that the time told is the time kept.
+        at_ns = self._started_ns + -(-(now_ns - self._started_ns) // NS_PER_US) * NS_PER_US
+        if "late" in self.faults or not self.output.renew(token, at_ns):
+            raise Refused("late")
+        return f" token={token} t_us={self._device_us(at_ns)}"
 
     def _stop(self, keys: dict[str, str], now_ns: int) -> str:
         expect(keys, "how")

@@ -106,6 +106,7 @@ class _Running:
 
     plan: Plan
     onset_ns: int
+    lease_from_ns: int
     slice_from_ns: int
     slice_a: float = 0.0
     slice_n: int = 0
@@ -184,13 +185,24 @@ class Output:
         """Order a start; the caller has made sure that nothing waits and that hold and train never meet."""
         self._waiting = (plan, onset_ns)
 
+    def renew(self, token: int, now_ns: int) -> bool:
+        """Begin the lease of the running hold anew; False where it is falling, over, or another's."""
+        self.advance(now_ns)
+        running = self._running
+        if running is None or not isinstance(running.plan, HoldPlan) or running.plan.token != token:
+            return False
+        if running.falling:
+            return False
+        running.lease_from_ns = now_ns
+        return True
+
     def keep_lease(self, now_ns: int) -> None:
         """Leases end again; one that ran out meanwhile ends now."""
         self.lease_ends = True
         running = self._running
         if running is None or not isinstance(running.plan, HoldPlan):
             return
-        if running.onset_ns + running.plan.dur * NS_PER_MS < now_ns:
+        if running.lease_from_ns + running.plan.dur * NS_PER_MS < now_ns:
             self._fall(running, running.plan, now_ns)
 
     def next_ns(self) -> int | None:
@@ -239,7 +251,7 @@ class Output:
             if isinstance(plan, TrainPlan):
                 dues.append(_train_due(plan, running))
             elif self.lease_ends and not running.falling:
-                dues.append((running.onset_ns + plan.dur * NS_PER_MS, _LEASE_END))
+                dues.append((running.lease_from_ns + plan.dur * NS_PER_MS, _LEASE_END))
         return min(dues, default=None)
 
     def _happen(self, at_ns: int, rank: int) -> None:
@@ -278,7 +290,7 @@ class Output:
         if old is not None:
             self._close_slice(old, at_ns, end=True)
         present_ua = self._move.at(at_ns)
-        running = _Running(plan=plan, onset_ns=at_ns, slice_from_ns=at_ns)
+        running = _Running(plan=plan, onset_ns=at_ns, lease_from_ns=at_ns, slice_from_ns=at_ns)
         self._running = running
         if isinstance(plan, TrainPlan):
             return

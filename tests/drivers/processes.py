@@ -205,6 +205,7 @@ class Emulator:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.record = folder / "device.jsonl"
+        self._from = 0
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -241,11 +242,18 @@ class Emulator:
         self.process.stdin.flush()
         time.sleep(0.01)  # it reads on its own turn, and says nothing about it
 
+    def forget(self) -> None:
+        """Look from here on only at what it puts down next: it writes behind our back, so wait until it rests."""
+        size = -1
+        while size != (size := self.record.stat().st_size):
+            time.sleep(0.02)
+        self._from = size
+
     def truth(self, kind: str, at_least: int = 1) -> list[dict[str, object]]:
         """The entries of a kind; waits for so many, for its record is written behind its back."""
         until = time.monotonic() + 2
         while True:
-            lines = self.record.read_text().splitlines(keepends=True)
+            lines = self.record.read_text()[self._from :].splitlines(keepends=True)
             whole = [json.loads(line) for line in lines if line.endswith("\n")]
             found = [entry for entry in whole if entry["e"] == kind]
             if len(found) >= at_least or time.monotonic() > until:

@@ -81,3 +81,37 @@ def test_an_end_that_is_never_confirmed_is_assumed_after_its_grace() -> None:
     (late,) = assumed.overdue(last_ns + 1)
     assert late.start_ns == ONSET + 5
     assert assumed.everything() == []
+
+
+def test_a_renewed_hold_counts_to_its_new_end_and_what_was_not_told_stays_untold() -> None:
+    assumed = Assumed()
+    assumed.fired(3, hold(1.5), ONSET)
+    assumed.confirmed(slice_(3, ONSET, ONSET + 100_000_000))
+    assert assumed.running(3) and not assumed.running(4)
+    assumed.renewed(3, ONSET + 200_000_000)
+    assumed.started(3, ONSET + 201_000_000)
+    (told,) = assumed.everything()
+    assert (told.start_ns, told.end_ns) == (ONSET + 100_000_000, ONSET + 551_000_000)
+
+
+def test_a_renewal_that_was_refused_leaves_the_end_as_it_was() -> None:
+    assumed = Assumed()
+    assumed.fired(3, hold(1.5), ONSET)
+    assumed.renewed(3, ONSET + 200_000_000)
+    assumed.withdrawn(3)
+    (told,) = assumed.unknown(3)
+    assert (told.start_ns, told.end_ns) == (ONSET, ONSET + 350_000_000)
+
+
+def test_a_renewal_whose_answer_is_lost_counts_in_full() -> None:
+    assumed = Assumed()
+    assumed.fired(3, hold(1.5), ONSET)
+    assumed.renewed(3, ONSET + 200_000_000)
+    (told,) = assumed.unknown(3)
+    assert (told.start_ns, told.end_ns) == (ONSET, ONSET + 550_000_000)
+
+
+def test_a_train_is_nothing_to_renew() -> None:
+    assumed = Assumed()
+    assumed.fired(3, pulses(), ONSET)
+    assert not assumed.running(3)

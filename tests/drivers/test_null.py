@@ -162,3 +162,40 @@ async def test_onsets_past_and_far_are_refused() -> None:
     with pytest.raises(WrongState):
         await device.fire(token, 0)
     await device.close()
+
+
+async def test_a_hold_that_is_fired_again_lasts_from_then_on() -> None:
+    clock = Clock()
+    device = await ready(clock)
+    token = await fired(device, hold(duration_ms=300))
+    onset_ns = clock.ns
+    clock.ns += 299_999_999
+    assert await device.fire(token, 0) == clock.ns
+    clock.ns += 299_999_999
+    with pytest.raises(WrongState):
+        await device.fire(token, clock.ns + 1)
+    assert await device.fire(token, 0) == clock.ns
+    clock.ns += 300_000_000
+    with pytest.raises(LateOnset):
+        await device.fire(token, 0)
+    (delivery,) = await reported(device)
+    assert (delivery.start_ns, delivery.end_ns, delivery.ended) == (onset_ns, clock.ns, True)
+
+
+async def test_pulses_are_not_fired_again() -> None:
+    device = await ready()
+    token = await fired(device, pulses(n_pulses=50))
+    with pytest.raises(LateOnset):
+        await device.fire(token, 0)
+
+
+async def test_a_renewed_hold_ends_by_itself() -> None:
+    device = await ready()
+    token = await fired(device, hold(duration_ms=100))
+    await asyncio.sleep(0.05)
+    await device.fire(token, 0)
+    start = time.monotonic()
+    delivery = await anext(device.deliveries())
+    assert 0.09 < time.monotonic() - start < 1.0
+    assert delivery.end_ns - delivery.start_ns > 190_000_000
+    await device.close()

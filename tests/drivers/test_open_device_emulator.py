@@ -20,6 +20,7 @@ from drivers.stimulator import (
     DeviceSilent,
     LateOnset,
     StimulatorError,
+    WrongState,
 )
 from tests.drivers.peer import hold, pulses
 from tests.drivers.processes import Emulator, HostProcess
@@ -33,7 +34,7 @@ def tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(tcp: Emulator) -> Iterator[Emulator]:
-    tcp.record.write_text("")  # it appends
+    tcp.forget()
     yield tcp
     tcp.say("clear")
 
@@ -100,6 +101,38 @@ async def test_a_hold_is_renewed_and_stops_by_its_ramp(device: OpenDevice, emula
     breaks = emulator.truth("break", 6)
     assert max(number(entry, "to_ma_pp") for entry in breaks) == 1.0
     assert abs(number(breaks[-1], "t_ns") - slices[-1].end_ns) < 5_000_000
+
+
+async def test_a_hold_that_is_fired_again_goes_on_under_its_token(
+    device: OpenDevice, emulator: Emulator
+) -> None:
+    token, _ = await device.prepare(hold(1.0, duration_ms=200))
+    first_ns = await device.fire(token, 0)
+    for _ in range(4):
+        await asyncio.sleep(0.1)
+        again_ns = await device.fire(token, 0)
+    assert 390_000_000 < again_ns - first_ns < 900_000_000
+    slices = await ended(device)
+    assert {each.token for each in slices} == {token}
+    assert slices[-1].end_ns - again_ns == pytest.approx(250_000_000, abs=10_000_000)
+    with pytest.raises(WrongState):
+        await device.fire(token, 0)
+    assert len(emulator.heard("RENEW", 4)) == 4
+    assert len(emulator.heard("FIRE")) == len(emulator.heard("SET")) == 1
+
+
+@pytest.mark.parametrize(("fault", "error"), [("busy", DeviceRefused), ("late", LateOnset)])
+async def test_a_renewal_that_is_refused_leaves_the_hold_to_end(
+    device: OpenDevice, emulator: Emulator, fault: str, error: type[StimulatorError]
+) -> None:
+    token, _ = await device.prepare(hold(1.0, duration_ms=200))
+    onset_ns = await device.fire(token, 0)
+    emulator.say(f"fault {fault}")
+    with pytest.raises(error):
+        await device.fire(token, 0)
+    slices = await ended(device)
+    assert slices[-1].end_ns - onset_ns == pytest.approx(250_000_000, abs=10_000_000)
+    assert emulator.heard("RENEW")
 
 
 async def test_left_alone_a_hold_ends_by_itself(device: OpenDevice) -> None:

@@ -52,6 +52,7 @@ class Going:
     token: int
     train: Train
     onset_ns: int
+    lease_ns: int
     slice_ns: int
     peak: float = 0.0
     in_slice: int = 0
@@ -64,6 +65,7 @@ class BenchDevice:
     """Holds and trains by the rules of docs/open-device-protocol.md; `said` is what it told since the last look."""
 
     enabled: bool = True
+    late: bool = False
     armed: bool = False
     stopping: bool = False
     impedance_kohm: float | None = 5.0
@@ -128,6 +130,16 @@ class BenchDevice:
         self.said.append(CallFailed(call=call, code=code, text="refused by the bench device"))
 
     def _fire(self, message: Fire) -> None:
+        going = self.going
+        if self.armed and going is not None and going.token == message.token and message.onset_at_ns == 0:
+            if self.late or going.falling or not isinstance(going.train.waveform, Hold):
+                self._fail(message.call, "late")
+                return
+            going.lease_ns = self.now_ns
+            self.said.append(
+                Fired(call=message.call, token=message.token, onset_ns=self.now_ns, at_ns=self.now_ns)
+            )
+            return
         if not self.armed or self.prepared is None or self.prepared[0] != message.token:
             self._fail(message.call, "wrong_state")
             return
@@ -201,7 +213,7 @@ class BenchDevice:
             if isinstance(wave, PulseTrain):
                 dues.append(going.onset_ns + round(going.pulses / wave.rate_hz * 1e9))
             elif not going.falling:
-                dues.append(going.onset_ns + wave.duration_ms * MS)
+                dues.append(going.lease_ns + wave.duration_ms * MS)
             else:
                 dues.append(self.line.to_ns)
         return max(min(dues), self.now_ns) if dues else None
@@ -219,7 +231,7 @@ class BenchDevice:
                         going.in_slice += 1
                         going.peak = wave.pulse.amplitude_pct_mso
                         self.n_pulses += 1
-            elif not going.falling and now_ns >= going.onset_ns + wave.duration_ms * MS:
+            elif not going.falling and now_ns >= going.lease_ns + wave.duration_ms * MS:
                 taken_over = self.waiting is not None and self.waiting[2] <= now_ns
                 if not taken_over:
                     self._fall(going, wave)
@@ -235,7 +247,9 @@ class BenchDevice:
         if self.going is not None:
             self._slice(self.going, ended=True)
         level = self.line.at(onset_ns)
-        self.going = Going(token=token, train=train, onset_ns=onset_ns, slice_ns=onset_ns, peak=level)
+        self.going = Going(
+            token=token, train=train, onset_ns=onset_ns, lease_ns=onset_ns, slice_ns=onset_ns, peak=level
+        )
         wave = train.waveform
         if isinstance(wave, Hold):
             target = wave.carrier.amplitude_ma_pp

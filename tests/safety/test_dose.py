@@ -253,7 +253,7 @@ def test_a_renewal_that_starts_late_is_accounted_to_its_end():
     world.ask(hold(amplitude_ma_pp=0.3, ramp_up_ms=300))
     world.run_ms(230)
     world.host_ns = 45 * MS
-    world.ask(hold(amplitude_ma_pp=0.3, ramp_up_ms=300))
+    world.ask(hold(amplitude_ma_pp=0.3, ramp_up_ms=301))  # changed: it is prepared anew, and starts late
     world.run_ms(900)
     assert world.phase == "ARMED"
     assert world.device.on_time_ns / 1e9 > 0.23 + 0.5 + 0.03

@@ -15,7 +15,7 @@ def test_the_example_lines_of_the_page_and_their_answers():
     bench = Bench()
     assert bench.device.handle(b">1 HELLO v=1*0D95", T0) == seal(
         "<1 OK v=1 model=open-sim serial=SIM-0001 fw=1.0.0 mod=tacs,rtms out=F3,F4,Oz,coil "
-        "link_ms=250 onset_us=500 stop_us=500"
+        "link_ms=250 onset_us=500 stop_us=500 renews=1"
     )
     answer = bench.device.handle(b">2 STAT*8F18", T0 + 7_000)
     assert opened(answer) == "OK state=idle a=0 en=1 z_ohm=8000 fault=none t_us=7 bad=0"

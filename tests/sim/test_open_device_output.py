@@ -323,3 +323,64 @@ def test_a_step_of_any_lateness_gives_the_same_record(steps_ms: list[float], scr
     timely = run(None)
     for step_ms in steps_ms[:3]:
         assert run(max(step_ms, 0.7)) == timely
+
+
+def test_renew_begins_the_lease_anew_and_moves_nothing():
+    bench = armed()
+    bench.start()
+    bench.wait(50)
+    assert bench.say("RENEW token=1") == "OK token=1 t_us=50000"
+    bench.wait(480)
+    assert bench.stat("a") == "1000"
+    assert bench.say("RENEW token=1") == "OK token=1 t_us=530000"
+    bench.wait(1000)
+    record = bench.record
+    assert amplitude_at(record, T0 + 75 * MS) == pytest.approx(0.75)  # the rise under way went on
+    assert amplitude_at(record, T0 + 1030 * MS) == 1.0
+    assert zero_since(record, T0) == T0 + 1130 * MS
+    assert [(d.token, d.ended) for d in deliveries(record)] == [(1, True)]
+    assert [out["end"] for out in bench.outs()] == [0] * (len(bench.outs()) - 1) + [1]
+
+
+@pytest.mark.parametrize(("ms", "answer"), [(499.999, "OK"), (500, "ERR code=late"), (560, "ERR code=late")])
+def test_renew_of_a_hold_that_falls_comes_too_late_and_changes_nothing(ms: float, answer: str):
+    bench = armed()
+    bench.start()
+    bench.wait(ms)
+    assert bench.say("RENEW token=1").startswith(answer)
+    bench.wait(1000)
+    end_ms = 600 if answer != "OK" else ms + 600
+    assert zero_since(bench.record, T0) == T0 + round(end_ms * MS)
+
+
+def test_renew_needs_a_hold_that_runs_under_that_token():
+    bench = armed()
+    assert bench.say("RENEW token=1") == "ERR code=token"  # nothing was ever fired
+    bench.say(HOLD)
+    assert bench.say("RENEW token=1") == "ERR code=token"  # prepared, not fired
+    bench.say("FIRE token=1 in_us=200000")
+    assert bench.say("RENEW token=1") == "ERR code=busy"  # it waits
+    bench.wait(250)
+    for bad in ("RENEW token=0", "RENEW token=-1", "RENEW token=2"):
+        assert bench.say(bad) == "ERR code=token"
+    for bad in ("RENEW", "RENEW token=1 in_us=0", "RENEW token=x"):
+        assert bench.say(bad) == "ERR code=syntax"
+    bench.start(HOLD.replace("a=1000", "a=500"))
+    assert bench.say("RENEW token=1") == "ERR code=late"  # another took over
+    bench.say("STOP how=ramp")
+    assert bench.say("RENEW token=2") == "ERR code=state"
+    bench.wait(200)
+    assert bench.say("RENEW token=2") == "ERR code=state"
+    bench.say("ARM")
+    assert bench.say("RENEW token=2") == "ERR code=late"  # over
+    bench.start(TRAIN)
+    assert bench.say("RENEW token=3") == "ERR code=token"
+    bench.contact(closed=False)
+    assert bench.say("RENEW token=3") == "ERR code=enable"
+
+
+def test_renew_of_a_device_that_broke_down_is_refused():
+    bench = armed("fault_electrode:10")
+    bench.start()
+    bench.wait(20)
+    assert bench.say("RENEW token=1") == "ERR code=fault"

@@ -102,7 +102,8 @@ def test_a_run_comes_down_to_what_was_done(tacs: Path):
     assert (summary.simulated, summary.shadow, summary.armed_by) == (True, False, "ann")
     assert summary.banner == "SIMULATED DEVICE"
     assert summary.exit_status == 0
-    assert summary.delivered.n_trains == n_asks - 2
+    assert summary.delivered.n_trains + summary.delivered.n_renewals == n_asks - 2
+    assert summary.delivered.n_renewals > 10
     assert summary.delivered.amplitude_max == 1.2
     assert summary.delivered.n_assumed == 0
     assert summary.delivered.on_time_s == pytest.approx(6.9, abs=0.3)
@@ -141,7 +142,9 @@ def test_latency_and_biomarkers(tacs: Path):
     assert found["sample → received"].max_ms == 3.0
     assert found["asked → read"].n == summary.asked.permitted
     assert found["asked → answered"].n == summary.asked.asked
-    assert found["read → SET"].n == found["sample → FIRE"].n == summary.asked.permitted
+    assert found["sample → FIRE"].n == summary.asked.permitted
+    prepared = summary.asked.permitted - summary.delivered.n_renewals
+    assert found["read → SET"].n == found["sample → FIRE, after SET"].n == prepared
     assert found["sample → FIRE"].p99_ms == pytest.approx(8.5, abs=1.0)
     theta, alpha = summary.biomarkers
     assert (theta.name, theta.unit, alpha.unit) == ("theta", "1", "log10(µV²)")

@@ -140,6 +140,7 @@ class VirtualRun:
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._token = 0
+        self._left = 0
         self._held: dict[int, Train] = {}
         self._running: tuple[int, Train, int] | None = None
         self._level = 0.0
@@ -321,6 +322,11 @@ class VirtualRun:
 
     def _fired(self, call: int, token: int) -> None:
         train = self._held[token]
+        if self._running is not None and self._running[0] == token:
+            self._log("rx", line=f">{token} RENEW token={token}*0000")
+            self._left = duration_ns(train) // (100 * MS)
+            self._host(Fired(call=call, token=token, onset_ns=self._t_ns, at_ns=self._t_ns))
+            return
         self._log("rx", line=f">{token} FIRE token={token} in_us=0*0000")
         self._end_running()
         self._running = (token, train, self._t_ns)
@@ -330,7 +336,8 @@ class VirtualRun:
             self._pulse(token, train.waveform, 0)
         else:
             self._log("break", token=token, a_ma_pp=self._level)
-            self._slice_later(token, duration_ns(train) // (100 * MS))
+            self._left = duration_ns(train) // (100 * MS)
+            self._slice_later(token)
 
     def _pulse(self, token: int, wave: PulseTrain, number: int) -> None:
         if self._running is None or self._running[0] != token:
@@ -344,20 +351,21 @@ class VirtualRun:
         if not last:
             self._after(1000 / wave.rate_hz, lambda: self._pulse(token, wave, number + 1))
 
-    def _slice_later(self, token: int, left: int) -> None:
+    def _slice_later(self, token: int) -> None:
         start_ns = self._t_ns
 
         def due() -> None:
             if self._running is None or self._running[0] != token:
                 return
             level = self._level
+            left, self._left = self._left, self._left - 1
             if left <= 1:
                 self._running, self._level = None, 0.0
                 self._log("break", token=token, a_ma_pp=0.0)
             self._running = None if left <= 1 else (token, self._held[token], self._t_ns)
             self._deliver(token, start_ns, self._t_ns, level, 0, ended=left <= 1)
             if left > 1:
-                self._slice_later(token, left - 1)
+                self._slice_later(token)
 
         self._after(100, due)
 
