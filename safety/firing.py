@@ -64,7 +64,8 @@ def _difference(permitted: Train, read_back: Train) -> str:
     return ""
 
 
-def start(state: State, asked: AskedFor, onset_at_ns: int, now: Now) -> Step:
+def start(state: State, asked: AskedFor, onset_at_ns: int, now: Now, *, renews: bool = False) -> Step:
+    """Fire what was prepared, or what runs; from here on it counts as delivered."""
     call = state.call + 1
     firing = Firing(
         request=asked.request,
@@ -72,6 +73,7 @@ def start(state: State, asked: AskedFor, onset_at_ns: int, now: Now) -> Step:
         token=asked.token,
         since_ns=now.mono_ns,
         onset_at_ns=max(onset_at_ns, 0),
+        renews=renews,
     )
     seen, train = state.response, asked.request.train
     if amplitude(train) != 0.0:
@@ -92,14 +94,9 @@ def renewable(state: State, request: Request, now: Now) -> Running | None:
     return running if asked and running.onset_ns <= now.mono_ns else None
 
 
-def renew(state: State, request: Request, running: Running, now: Now) -> Step:
+def renew(state: State, asked: AskedFor, running: Running, now: Now) -> Step:
     """Begin the lease of the running hold anew."""
-    call = state.call + 1
-    firing = Firing(
-        request=request, call=call, token=running.token, since_ns=now.mono_ns, onset_at_ns=0, renews=True
-    )
-    renewing = msgspec.structs.replace(state, call=call, asked=None, firing=firing)
-    return Step(renewing, (ToDevice(message=Fire(call=call, token=running.token, onset_at_ns=0)),))
+    return start(state, msgspec.structs.replace(asked, token=running.token), 0, now, renews=True)
 
 
 def _renewed(rules: Rules, state: State, firing: Firing, said: Fired, now: Now) -> Step:

@@ -92,7 +92,7 @@ def _send(rules: Rules, state: State, asked: AskedFor, now: Now, first: tuple[Ef
     """Send the train to the device, or renew the one that runs, and tell the controller that it is permitted."""
     request = asked.request
     renewed = renewable(state, request, now)
-    step = _prepare(state, asked, now) if renewed is None else renew(state, request, renewed, now)
+    step = _prepare(state, asked, now) if renewed is None else renew(state, asked, renewed, now)
     permit = Permit(
         id=request.id,
         token=step.state.call,
