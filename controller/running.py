@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from controller import lsl_log
 from controller.runfolder import RunFolderError, new_run_folder, write_new
 from controller.session import Session, SessionErrors, load_session
-from controller.supervisor import USAGE, Plan, supervise
+from controller.supervisor import REFUSED, USAGE, Plan, supervise
+from safety import clocks
 from safety.acting import ActsLine, NoAnswer
+from safety.admission import Admitted, Refused, admit, signature_path
 from safety.limit_values import Limits
-from safety.limits import LimitsErrors, load
 from safety.messages import ActResult, StatusReport
 
 ARM_SLACK_S = 300.0  # an arming lasts as long as the session and five minutes more
@@ -32,12 +33,14 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """The two files of a session, read and found whole."""
+    """The two files of a session, read and found whole. `admitted`: what was said of the limits and their signature."""
 
     session_path: Path
     session: Session
     limits_path: Path
     limits: Limits
+    admitted: Admitted
+    participant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,44 +60,60 @@ class Ended:
     run_dir: Path
 
 
-def read_files(session_path: Path, limits_path: Path) -> Files:
+def read_files(session_path: Path, limits_path: Path, participant: str = "") -> Files:
     """Read both files; raises NotStarted with every error of both at once."""
     lines: list[str] = []
-    session, limits = None, None
+    session, admitted = None, None
     try:
         session = load_session(session_path)
     except SessionErrors as errors:
         lines += errors.errors
     try:
-        limits = load(limits_path.read_bytes())
-    except OSError as error:
-        lines.append(f"{limits_path}: {error.strerror}; give the limits file of the responsible person")
-    except LimitsErrors as errors:
-        lines += [problem.replace("limits.toml", str(limits_path), 1) for problem in errors.problems]
-    if session is not None and limits is not None and session.train.modality != limits.modality:
+        admitted = admit(limits_path, clocks.today(), participant)
+    except Refused as refused:
+        lines += str(refused).splitlines()
+    if session is not None and admitted is not None and session.train.modality != admitted.limits.modality:
         lines.append(
             f"{session_path}: key train.modality: found {session.train.modality}, "
-            f"expected {limits.modality} as in {limits_path}"
+            f"expected {admitted.limits.modality} as in {limits_path}"
         )
-    if session is None or limits is None or lines:
+    if session is None or admitted is None or lines:
         raise NotStarted(tuple(lines))
-    return Files(session_path=session_path, session=session, limits_path=limits_path, limits=limits)
+    return Files(
+        session_path=session_path,
+        session=session,
+        limits_path=limits_path,
+        limits=admitted.limits,
+        admitted=admitted,
+        participant=participant,
+    )
+
+
+def refuse_unless_admitted(files: Files) -> None:
+    """Raises NotStarted where no session starts with these limits: before a pass-phrase is asked for, or a folder made."""
+    if files.admitted.refusals:
+        raise NotStarted(files.admitted.refusals, REFUSED)
 
 
 def run_session(
     files: Files, signer: Signer, out: Path, *, shadow: bool = False, quiet: bool = False
 ) -> Ended:
-    """Run a session to its end in a new run folder. Raises NotStarted when not even that could be made."""
+    """Run a session to its end in a new run folder. Raises NotStarted when not even that could be made, or when no
+    session starts with these limits."""
+    refuse_unless_admitted(files)
     lsl_log.quiet()
     try:
         run_dir = new_run_folder(out)
         write_new(run_dir / "session.toml", files.session.resolved_toml.encode())
-        write_new(run_dir / "limits.toml", files.limits_path.read_bytes())
+        write_new(run_dir / "limits.toml", files.admitted.content)
+        if files.admitted.signature is not None:
+            write_new(signature_path(run_dir / "limits.toml"), files.admitted.signature)
     except RunFolderError as error:
         raise NotStarted((str(error),), error.exit_status) from error
     plan = Plan(
         session=run_dir / "session.toml",
         limits=files.limits_path,
+        participant=files.participant,
         run_dir=run_dir,
         session_id=f"{run_dir.name}-{secrets.token_hex(4)}",
         session_digest=files.session.digest,

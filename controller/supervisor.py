@@ -49,6 +49,7 @@ class Plan:
 
     session: Path
     limits: Path
+    participant: str
     run_dir: Path
     session_id: str
     session_digest: str
@@ -165,10 +166,10 @@ def _start(plan: Plan, children: Children) -> Path:
         "--run-dir", str(plan.run_dir), "--session-id", plan.session_id, "--session-digest", plan.session_digest,
         "--parent-fd", str(theirs),
     ]  # fmt: skip
-    shadow = ["--shadow"] if plan.shadow else []
+    more = [f"--participant={plan.participant}", *(["--shadow"] if plan.shadow else [])]
     with (plan.run_dir / "interlock.err").open("wb") as errors:
         children.interlock = subprocess.Popen(
-            [sys.executable, "-m", "safety.start", "--limits", str(plan.limits), *common, *shadow],
+            [sys.executable, "-m", "safety.start", "--limits", str(plan.limits), *common, *more],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

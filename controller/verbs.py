@@ -31,14 +31,18 @@ def run(
         Path | None, typer.Option(help="file with the person's pass-phrase; else it is asked for")
     ] = None,
     reason: Annotated[str, typer.Option(help="why it is armed; it goes into the ledger")] = "session",
+    participant: Annotated[
+        str, typer.Option(help="who is to be stimulated; limits of anybody else are refused")
+    ] = "",
 ) -> None:
     """Run a closed-loop session on an LSL stream. Ctrl-C ramps down and closes the files; a second one cuts at once."""
-    from controller.running import NotStarted, Signer, read_files, run_session
+    from controller.running import NotStarted, Signer, read_files, refuse_unless_admitted, run_session
     from safety.admission import Refused
     from safety.verbs import unlock
 
     try:
-        files = read_files(session, limits)
+        files = read_files(session, limits, participant)
+        refuse_unless_admitted(files)
         named = _operator(files, person)
         signer = Signer(
             person=named,
@@ -98,6 +102,7 @@ def check(
 ) -> None:
     """Name every error of both files at once; then show each effective limit, and which row set it."""
     from controller.running import NotStarted, read_files
+    from safety.admission import serial_refusal
     from safety.effective import objections, rows_of_file
 
     try:
@@ -110,21 +115,36 @@ def check(
         raise typer.Exit(error.exit_status) from error
     rows = rows_of_file(files.limits)
     against = objections(files.limits, files.session.train)
+    serial = serial_refusal(files.admitted)
+    refusals = (*files.admitted.refusals, *((serial,) if serial else ()))
     if as_json:
         import msgspec
 
-        told = {"ok": not against, "rows": rows, "objections": against, "unverified": files.limits.unverified}
-        sys.stdout.write(msgspec.json.encode(told | {"session_digest": files.session.digest}).decode() + "\n")
+        told = {
+            "ok": not against and not refusals,
+            "rows": rows,
+            "objections": against,
+            "refusals": refusals,
+            "signed": files.admitted.signed,
+            "unverified": files.limits.unverified,
+            "session_digest": files.session.digest,
+        }
+        sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     else:
-        _show_check(files, rows, against)
-    raise typer.Exit(1 if against else 0)
+        _show_check(files, rows, against, refusals)
+    raise typer.Exit(1 if against or refusals else 0)
 
 
-def _show_check(files: Files, rows: tuple[Row, ...], against: tuple[str, ...]) -> None:
+def _show_check(
+    files: Files, rows: tuple[Row, ...], against: tuple[str, ...], refusals: tuple[str, ...]
+) -> None:
     """Two lines a limit, the source in the second, so that neither is torn on a narrow terminal."""
     from shutil import get_terminal_size
     from textwrap import fill
 
+    from safety.signature import said_of
+
+    unfit = files.admitted.signature is not None and files.admitted.signed is None
     limits, session = files.limits, files.session
     width = min(max(get_terminal_size().columns, 60), 120)
 
@@ -149,8 +169,11 @@ def _show_check(files: Files, rows: tuple[Row, ...], against: tuple[str, ...]) -
         f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}; "
         "it may narrow the limits further when it is opened"
     )
+    say("signed   " + ("not as it must be" if unfit else said_of(files.admitted.signed)))
     if limits.unverified:
         say(f"note     unverified rows run simulated endpoints only: {', '.join(limits.unverified)}")
+    for line in refusals:
+        say(f"REFUSED  no session starts: {line}")
     for line in against:
         say(f"REFUSED  the session's train would be refused: {line}")
 

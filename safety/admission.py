@@ -9,8 +9,8 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
+from safety import serials, trust
 from safety import signature as signatures
-from safety import trust
 from safety.limit_values import Limits, Signed
 from safety.limits import LimitsErrors, load
 from safety.regular_file import read_regular
@@ -118,6 +118,20 @@ def judged(path: Path, digest: str, content: bytes, site: Path = trust.SITE_STOR
         simulated_only=key.simulated_only,
         store=str(where.path),
     )
+
+
+def serial_refusal(admitted: Admitted, site: Path = serials.SITE_STATE) -> str:
+    """Why a session would not take a signed file's serial, a line; empty when it would. Nothing is kept."""
+    limits, signed = admitted.limits, admitted.signed
+    if signed is None:
+        return ""
+    try:
+        path = serials.record_path(
+            serials.state_directory(site), "seen", limits, simulated_only=signed.simulated_only
+        )
+        return serials.problem(limits, admitted.path, serials.last_of(path), "seen")
+    except serials.SerialError as error:
+        return str(error)
 
 
 def real_refusals(limits: Limits, signed: Signed | None) -> tuple[str, ...]:

@@ -22,13 +22,8 @@ def objections(limits: Limits, train: Train) -> tuple[str, ...]:
     impedance = next((row for row in rows_of_file(limits) if row.quantity == "impedance_kohm"), None)
     facts = Facts(today=clocks.today(), impedance_kohm=None if impedance is None else impedance.high)
     reasons = check(train, limits, _any_device(limits), facts)
-    dated = (
-        [f"{limits.valid_from} to {limits.valid_until} is not today"]
-        if not limits.valid_on(facts.today)
-        else []
-    )
     seen = dict.fromkeys(f"{reason.code} {reason.text}" for reason in (*check_facts(limits, facts), *reasons))
-    return (*(f"ILK-404 the limits are not valid: {line}" for line in dated), *seen)
+    return tuple(seen)
 
 
 def _any_device(limits: Limits) -> Capabilities:

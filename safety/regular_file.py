@@ -21,6 +21,8 @@ def read_with_status(path: Path, bytes_max: int, *, follow: bool = True) -> tupl
     fd = os.open(path, flags)
     try:
         status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         with open(fd, "rb", closefd=False) as file:

@@ -47,10 +47,12 @@ class TrustedKey(Value, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """Where the keys lie. `simulated_only`: it stands in for the site's store, which it can only do in simulation."""
+    """Where the keys lie. `simulated_only`: it stands in for the site's store, which it can only do in simulation.
+    `named`: somebody chose the place, and answers for the directories above it."""
 
     path: Path
     simulated_only: bool
+    named: bool = False
 
 
 def store(site: Path = SITE_STORE) -> Store:
@@ -59,7 +61,7 @@ def store(site: Path = SITE_STORE) -> Store:
     own = os.environ.get("NOCILOOP_TRUST_DIR")
     has_site = os.path.lexists(site)
     if own:
-        return Store(path=Path(own).absolute(), simulated_only=has_site)
+        return Store(path=Path(own).absolute(), simulated_only=has_site, named=True)
     if has_site:
         return Store(path=site, simulated_only=False)
     try:
@@ -73,7 +75,7 @@ def store(site: Path = SITE_STORE) -> Store:
 
 def keys_of(where: Store) -> tuple[TrustedKey, ...]:
     """Every key of the store, by name; one that is not as it must be spoils them all. Raises TrustError."""
-    _check_directory(where.path)
+    _check_directory(where.path, alone=where.named)
     names = sorted(each for each in os.listdir(where.path) if each.endswith(SUFFIX))
     if len(names) > KEYS_MAX:
         raise TrustError(
@@ -155,12 +157,13 @@ def _is_ours(status: os.stat_result) -> bool:
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
 
 
-def _check_directory(path: Path) -> None:
-    """A real directory of ours or of root's, and nobody else may put another in its place. Raises TrustError."""
+def _check_directory(path: Path, *, alone: bool) -> None:
+    """A real directory of ours or of root's; and, unless it is looked at `alone`, one in whose place nobody else may
+    put another. Raises TrustError."""
     try:
         real = path.parent.resolve(strict=True) / path.name
         found = real.lstat()
-        parents = [(each, each.stat()) for each in real.parents]
+        parents = [] if alone else [(each, each.stat()) for each in real.parents]
     except OSError as error:
         raise TrustError(
             f"{path}: found {error.strerror}, expected the trust store; `nociloop limits keygen NAME --role officer "

@@ -37,7 +37,7 @@ def interlock(
     from safety.start import main
 
     arguments = ["--limits", str(limits), "--run-dir", str(run_dir), "--session-id", session_id]
-    arguments += ["--session-digest", session_digest, "--participant", participant]
+    arguments += ["--session-digest", session_digest, f"--participant={participant}"]
     raise typer.Exit(main([*arguments, "--shadow"] if shadow else arguments))
 
 

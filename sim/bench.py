@@ -75,8 +75,7 @@ def measure_latency(seconds: float) -> Latency:
 
     with tempfile.TemporaryDirectory(prefix="nociloop-bench-") as name:
         folder = Path(name)
-        private(folder)
-        with world(folder, 1, block_samples=1) as made:
+        with private(folder), world(folder, 1, block_samples=1) as made:
             floor = bare_pull(made.source_id, FLOOR_S)
             watch = ProcessWatch()
             watch.start()

@@ -17,12 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from controller.running import Ended, Files, NotStarted, Signer, read_files, run_session
-from safety.acts import derive_key
-from safety.people import make_person
+from safety import signature, trust
+from safety.acts import derive_key, public_key_hex
+from safety.admission import signature_path
+from safety.people import SALT_BYTES, make_person
 
 READY_S = 15.0
 PERSON = "demo"
+OFFICER = "demo-officer"
 SERIAL = "SIM-0001"
 FILES = Path(__file__).parent / "demo_files"
 LSL_CONFIG = "[lab]\nKnownPeers = {127.0.0.1}\n[multicast]\nResolveScope = machine\n[log]\nlevel = -2\n"
@@ -44,8 +49,7 @@ def run_demo(
     """Run one demonstration; raises NotStarted. The device's own record is copied into the run folder."""
     with tempfile.TemporaryDirectory(prefix="nociloop-demo-") as name:
         folder = Path(name)
-        private(folder)
-        with world(folder, seed) as made:
+        with private(folder), world(folder, seed) as made:
             files = demo_files(made, modality, duration_s, seed, changes)
             ended = run_session(*files, out)
         for record in ("device.jsonl", "relay.jsonl", "patient.jsonl"):
@@ -53,12 +57,38 @@ def run_demo(
     return ended
 
 
-def private(folder: Path) -> None:
-    """LSL on this machine alone, unless whoever runs us has decided otherwise."""
+@contextmanager
+def private(folder: Path) -> Iterator[None]:
+    """LSL on this machine alone, unless whoever runs us has decided otherwise; a trust store and a memory of serials of
+    this demonstration's own, for as long as it runs."""
     if "LSLAPICFG" not in os.environ:
         path = folder / "lsl_api.cfg"
         path.write_text(LSL_CONFIG, encoding="ascii")
         os.environ["LSLAPICFG"] = str(path)
+    own = {"NOCILOOP_TRUST_DIR": str(folder / "trust"), "NOCILOOP_STATE_DIR": str(folder / "state")}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def sign_limits(path: Path) -> None:
+    """Sign as an officer who is made for this one run: the key goes with it, and is good for simulated endpoints only."""
+    key = Ed25519PrivateKey.generate()
+    officer = trust.TrustedKey(
+        name=OFFICER,
+        public_key=public_key_hex(key),
+        salt=secrets.token_hex(SALT_BYTES),
+        simulated_only=True,
+    )
+    trust.add(trust.store(), officer)
+    signature_path(path).write_bytes(signature.encoded(signature.sign(key, path.read_bytes())))
 
 
 @contextmanager
@@ -149,5 +179,6 @@ def demo_files(
         for line, other in (changes or {}).items():
             text = text.replace(line, other)
         (made.folder / f"{kind}.toml").write_text(text, encoding="utf-8")
+    sign_limits(made.folder / "limits.toml")
     files = read_files(made.folder / "session.toml", made.folder / "limits.toml")
     return files, Signer(person=PERSON, key=derive_key(passphrase, salt), reason="demonstration")

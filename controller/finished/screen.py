@@ -152,6 +152,10 @@ def _foot(summary: Summary) -> Table:
     grid.add_row("Ledger", Text.assemble((word, style), f" {plain(text)}"))
     if summary.ledger.head:
         grid.add_row("", Text(f"head {summary.ledger.head}"))
+    if summary.digests.limits:
+        ran = summary.digests
+        style = POOR if "simulated endpoints only" in ran.limits_signed else ""
+        grid.add_row("Limits", Text(f"serial {ran.limits_serial}, {plain(ran.limits_signed)}", style=style))
     lost = [f"{summary.skipped_hops} hops skipped"] if summary.skipped_hops else []
     lost += [f"tap {plain(tap)} dropped {n}" for tap, n in summary.drops.items()]
     if lost:

@@ -260,7 +260,7 @@ def proof(summary: Summary) -> str:
     """Digests and the ledger's verdict, and what they do not show."""
     word, why = verdict_on(summary.ledger)
     ran = summary.digests
-    serial = f" (serial {ran.limits_serial})" if ran.limits else ""
+    serial = f", serial {ran.limits_serial}, {ran.limits_signed}" if ran.limits else ""
     return section(
         "What proves it",
         paragraph(f"Ledger {word}: {why}."),

@@ -34,6 +34,7 @@ from controller.finished.values import (
     Summary,
     Tripped,
 )
+from safety.signature import said_of as signed_words
 
 __all__ = ["Run", "print_summary", "read_run", "summarise", "summarise_run", "write_summary"]
 
@@ -304,7 +305,9 @@ def _thresholds(policy: object, name: str) -> Iterator[tuple[str, float]]:
 def _digests(ledger: RunLedger) -> Digests:
     genesis = ledger.genesis
     if genesis is None:
-        return Digests(software="", nociloop="", python="", session="", limits="", limits_serial=0)
+        return Digests(
+            software="", nociloop="", python="", session="", limits="", limits_serial=0, limits_signed=""
+        )
     return Digests(
         software=genesis.software.digest,
         nociloop=genesis.software.nociloop,
@@ -312,4 +315,5 @@ def _digests(ledger: RunLedger) -> Digests:
         session=genesis.rules.session_digest,
         limits=genesis.rules.limits.digest,
         limits_serial=genesis.rules.limits.serial,
+        limits_signed=signed_words(genesis.rules.signed),
     )

@@ -196,6 +196,7 @@ class Digests:
     session: str
     limits: str
     limits_serial: int
+    limits_signed: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

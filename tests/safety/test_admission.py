@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_not_taken_for_missing(store: trust.Store, file: 
     assert refusal(file).startswith(f"{beside}: found a link, expected")
     beside.unlink()
     beside.mkdir()
-    assert refusal(file).startswith(f"{beside}: found not a regular file, expected")
+    assert refusal(file).startswith(f"{beside}: found Is a directory, expected")
     beside.rmdir()
     os.mkfifo(beside)
     assert refusal(file).startswith(f"{beside}: found not a regular file, expected")

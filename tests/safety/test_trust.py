@@ -115,7 +115,7 @@ def test_a_link_a_folder_or_a_pipe_is_no_key(where: Store, tmp_path: Path):
     assert problem(where).startswith(f"{path}: found ")
     path.unlink()
     path.mkdir()
-    assert problem(where).startswith(f"{path}: found not a regular file")
+    assert problem(where).startswith(f"{path}: found Is a directory")
     path.rmdir()
     os.mkfifo(path)
     assert problem(where).startswith(f"{path}: found not a regular file")  # and does not hang
@@ -138,6 +138,7 @@ def test_nobody_else_may_write_it(where: Store, mode: int):
     above = where.path.parent
     above.chmod(0o755 | mode)
     assert problem(where).startswith(f"{above}: found it writable by others")
+    assert keys_of(Store(path=where.path, simulated_only=False, named=True)) == (key_of(),)
     above.chmod(0o1755 | mode)  # as /tmp: others cannot rename what is ours
     assert keys_of(where) == (key_of(),)
 
@@ -187,11 +188,11 @@ def test_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert store(site).path == tmp_path / "home" / ".config" / "nociloop" / "trust"
     monkeypatch.setenv("NOCILOOP_TRUST_DIR", "own")
-    assert store(site) == Store(path=Path("own").absolute(), simulated_only=False)
+    assert store(site) == Store(path=Path("own").absolute(), simulated_only=False, named=True)
     # Where the site has one, no other stands beside it; one that is named instead is good for simulation.
     site.parent.mkdir()
     site.symlink_to(tmp_path / "nowhere")
-    assert store(site) == Store(path=Path("own").absolute(), simulated_only=True)
+    assert store(site) == Store(path=Path("own").absolute(), simulated_only=True, named=True)
     monkeypatch.delenv("NOCILOOP_TRUST_DIR")
     assert store(site) == Store(path=site, simulated_only=False)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pylsl
 import pytest
 
+from safety.ledger_verbs import verdict_on
 from sim import record
 from sim.leadfield import montage
 from sim.patient import Patient, preset
@@ -242,6 +243,14 @@ def test_the_summary_says_what_happened(demo: Demo) -> None:
     assert truth["amplitude_max"] == pytest.approx(max(each.amplitude for each in given))
     assert (summary["exit_status"], summary["simulated"], summary["shadow"]) == (0, True, False)
     assert summary["notes"] == []
+    digests = summary["digests"]
+    assert isinstance(digests, dict)
+    signed = str(digests["limits_signed"])
+    assert signed.startswith("signed by demo-officer, key ")
+    assert signed.endswith(": demo keys, simulated endpoints only")
+    assert signed in (demo.session.run_dir / "report.html").read_text(encoding="utf-8")
+    said = verdict_on(demo.session.run_dir)
+    assert (said.limits, said.signature, said.signed) == ("the same", "the same", signed)
 
 
 def test_ctrl_c_on_a_terminal_ends_the_whole_demonstration(tmp_path: Path) -> None:
