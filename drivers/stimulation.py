@@ -21,13 +21,17 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of the values that cross a process boundary: immutable, strict about types and keys."""
 
 
-class MagneticPulse(Value, frozen=True, tag="magnetic_pulse"):
+class Part(Value, frozen=True, array_like=True):
+    """Base of what a train is made of. It is written as an array, for it stands in every entry of a ledger."""
+
+
+class MagneticPulse(Part, frozen=True, tag="magnetic_pulse"):
     """One pulse of a TMS coil; amplitude in % of maximum stimulator output (MSO)."""
 
     amplitude_pct_mso: float
 
 
-class Sine(Value, frozen=True, tag="sine"):
+class Sine(Part, frozen=True, tag="sine"):
     """A sinusoidal current; the amplitude is **peak to peak**, as tACS is quoted (Antal 2017)."""
 
     amplitude_ma_pp: float
@@ -40,7 +44,7 @@ class Sine(Value, frozen=True, tag="sine"):
         return self.amplitude_ma_pp / 2
 
 
-class Pulses(Value, frozen=True, tag="pulses"):
+class Pulses(Part, frozen=True, tag="pulses"):
     """Charge-balanced current pulses, single or in bursts: a first phase, a gap, and a second phase the other way.
 
     `amplitude_ma` is that of the first phase, never negative: which way it flows is said by the signed shares of the
@@ -72,7 +76,7 @@ class Pulses(Value, frozen=True, tag="pulses"):
 Carrier = Sine | Pulses
 
 
-class PulseTrain(Value, frozen=True, tag="pulse_train"):
+class PulseTrain(Part, frozen=True, tag="pulse_train"):
     """Pulses at one rate. It ends after `n_pulses` and cannot be renewed."""
 
     pulse: MagneticPulse
@@ -80,7 +84,7 @@ class PulseTrain(Value, frozen=True, tag="pulse_train"):
     n_pulses: int
 
 
-class Hold(Value, frozen=True, tag="hold"):
+class Hold(Part, frozen=True, tag="hold"):
     """A current held at one amplitude for `duration_ms`, the lease; renewed by a further Hold before that.
 
     `ramp_up_ms` and `ramp_down_ms` are the times in which the device moves between any two amplitudes.
@@ -95,14 +99,14 @@ class Hold(Value, frozen=True, tag="hold"):
 Waveform = PulseTrain | Hold
 
 
-class Output(Value, frozen=True):
+class Output(Part, frozen=True):
     """A stimulator's contact or coil and its signed share of the amplitude; tES shares sum to zero."""
 
     name: str
     share: float
 
 
-class Train(Value, frozen=True):
+class Train(Part, frozen=True):
     """What one request asks a device to put out: a modality, its outputs, one waveform."""
 
     modality: Modality

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import assert_never
 
 import msgspec
@@ -51,11 +52,32 @@ class Genesis(Value, frozen=True):
     software: Software
 
 
-class Fold(Value, frozen=True):
+class Folded(Value, frozen=True, array_like=True):
+    """How many of each foldable event."""
+
+    ticks: int = 0
+    beats: int = 0
+    host: int = 0
+    relay: int = 0
+    durable: int = 0
+
+
+class Fold(Value, frozen=True, array_like=True):
     """The foldable events since the entry before: how many of each, and the Watch that they left."""
 
-    counts: dict[str, int]
+    counts: Folded
     watch: Watch
+
+
+def folded(counts: Mapping[str, int]) -> Folded:
+    """Counts by the names of the events."""
+    return Folded(
+        ticks=counts.get("Tick", 0),
+        beats=counts.get("Beat", 0),
+        host=counts.get("HostSaid", 0),
+        relay=counts.get("RelaySaid", 0),
+        durable=counts.get("Durable", 0),
+    )
 
 
 class Entry(Value, frozen=True):

@@ -52,7 +52,11 @@ def words_of(held: Genesis | Entry | Close, at_s: float) -> str:
             return f"{head}  closed, status {held.status}"
         case Entry():
             state = held.before if held.before == held.after else f"{held.before} -> {held.after}"
-            folded = f" (+{sum(held.fold.counts.values())} folded)" if held.fold is not None else ""
+            folded = (
+                f" (+{sum(msgspec.structs.astuple(held.fold.counts))} folded)"
+                if held.fold is not None
+                else ""
+            )
             effects = "; ".join(map(effect_words, held.effects)) or "-"
             return plain(f"{head}  {state}  {event_words(held.event)}{folded}  => {effects}")
 

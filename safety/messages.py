@@ -10,7 +10,7 @@ PROTOCOL = 1
 Phase = Literal["SAFE", "READY", "ARMED", "TRIPPED"]
 
 
-class Evidence(Value, frozen=True):
+class Evidence(Value, frozen=True, array_like=True):
     """Which samples, how old, how clean. Made where the samples arrive, out of a policy's reach.
 
     `n_samples` counts from the opening of the stream; `newest_ns` is on the host's monotonic clock, known to
@@ -25,7 +25,11 @@ class Evidence(Value, frozen=True):
     clean_fraction: float
 
 
-class Hello(Value, frozen=True, tag="hello"):
+class Asking(Value, frozen=True, array_like=True):
+    """Base of what the controller sends. It is written as an array, for it stands in every entry of a ledger."""
+
+
+class Hello(Asking, frozen=True, tag="hello"):
     """The controller's first message. One controller per session, ever."""
 
     protocol: int
@@ -37,7 +41,7 @@ class Hello(Value, frozen=True, tag="hello"):
     stream_uid: str
 
 
-class Heartbeat(Value, frozen=True, tag="heartbeat"):
+class Heartbeat(Asking, frozen=True, tag="heartbeat"):
     """Sent by the loop itself: `progress` counts the blocks that it has worked through."""
 
     seq: int
@@ -45,7 +49,7 @@ class Heartbeat(Value, frozen=True, tag="heartbeat"):
     evidence: Evidence
 
 
-class Request(Value, frozen=True, tag="request"):
+class Request(Asking, frozen=True, tag="request"):
     """Ask for a train. `onset_at_ns` 0: fire as soon as it is prepared; -1: prepare, and wait for FireRequest.
 
     `response` is the biomarker value that it acts on, NaN never; the sign of its change is watched.
@@ -58,7 +62,7 @@ class Request(Value, frozen=True, tag="request"):
     evidence: Evidence
 
 
-class FireRequest(Value, frozen=True, tag="fire_request"):
+class FireRequest(Asking, frozen=True, tag="fire_request"):
     """Fire the prepared train of an earlier Request at `onset_at_ns`."""
 
     id: int
@@ -66,13 +70,13 @@ class FireRequest(Value, frozen=True, tag="fire_request"):
     evidence: Evidence
 
 
-class Pause(Value, frozen=True, tag="pause"):
+class Pause(Asking, frozen=True, tag="pause"):
     """No EEG for the moment: ramp down and disarm, back to READY; a named person arms again."""
 
     reason: str
 
 
-class End(Value, frozen=True, tag="end"):
+class End(Asking, frozen=True, tag="end"):
     """The session is over: ramp down, disarm, go to SAFE."""
 
     reason: str

@@ -19,7 +19,7 @@ from drivers.link import FrameError, OpenDevice, StopDevice
 from safety import clocks
 from safety.arming import missing, nonce_of
 from safety.device import DeviceHost
-from safety.entries import Close, Fold, entry_of
+from safety.entries import Close, Fold, entry_of, folded
 from safety.events import (
     ActPresented,
     BadFrame,
@@ -373,7 +373,7 @@ class Process:
         self._state = decided.state
         entry = decided.state.entries != before.entries
         if entry:
-            fold = Fold(counts=self._fold, watch=before.watch) if self._fold else None
+            fold = Fold(counts=folded(self._fold), watch=before.watch) if self._fold else None
             self._fold = {}
             self._queued.append((before, event, decided, now, fold))
         else:

@@ -63,7 +63,7 @@ def test_foldable_events_that_decide_nothing_are_no_entries():
     world.ask()
     assert world.state.entries == entries + 1
     assert world.entries[-1].fold is not None
-    assert world.entries[-1].fold.counts["Tick"] >= 45
+    assert world.entries[-1].fold.counts.ticks >= 45
 
 
 def test_what_stands_in_the_ledger():

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.link import Delivered
 from drivers.stimulation import Modality, Train
-from safety.entries import Entry, Fold, Genesis
+from safety.entries import Entry, Fold, Folded, Genesis
 from safety.events import Asked, Now
 from safety.messages import Evidence
 from safety.oracle_carriers import charge_c
@@ -198,5 +198,7 @@ def test_the_fold_tells_what_was_heard_meanwhile() -> None:
     bad = Evidence(
         stream_uid="stream-1", n_samples=1, newest_ns=now_ns, uncertainty_ns=0, crc=1, clean_fraction=0.1
     )
-    forged = at(ledger, index, fold=Fold(counts={"Beat": 1}, watch=Watch(evidence=bad, impedance_kohm=5.0)))
+    forged = at(
+        ledger, index, fold=Fold(counts=Folded(beats=1), watch=Watch(evidence=bad, impedance_kohm=5.0))
+    )
     assert any("newest evidence: 0.1 of the channels clean" in text for text in check_ledger(forged))

@@ -19,7 +19,7 @@ from drivers.capabilities import Capabilities
 from drivers.link import FromHost, Opened, ToHost
 from drivers.stimulation import Modality, Train
 from safety.acts import public_key_hex, sign
-from safety.entries import Entry, Fold, entry_of
+from safety.entries import Entry, Fold, entry_of, folded
 from safety.events import (
     ActPresented,
     Asked,
@@ -222,7 +222,7 @@ class World:
             watch_step(self.rules, before, event, decided)
         self.state = decided.state
         if decided.state.entries != before.entries:
-            fold = Fold(counts=self.counts, watch=before.watch) if self.counts else None
+            fold = Fold(counts=folded(self.counts), watch=before.watch) if self.counts else None
             self.counts = {}
             self.entries.append(entry_of(before, event, decided, now, fold))
             if self.disk_ns is not None:

@@ -252,8 +252,8 @@ def test_a_torn_ledger_is_read_up_to_there(broken: Path):
 def test_a_changed_ledger_is_not_verified_and_gives_no_dose(broken: Path):
     path = broken / "ledger.jsonl"
     before = path.read_bytes()
-    assert b'"amplitude_ma_pp":0.3' in before
-    path.write_bytes(before.replace(b'"amplitude_ma_pp":0.3', b'"amplitude_ma_pp":0.2', 1))
+    assert b'["sine",0.3,' in before
+    path.write_bytes(before.replace(b'["sine",0.3,', b'["sine",0.2,', 1))
     summary = summarise(broken)
     assert not summary.ledger.ok
     word, why = verdict_on(summary.ledger)

@@ -35,7 +35,7 @@ from drivers.link import (
 from drivers.stimulation import Delivery, Hold, Modality, PulseTrain, Train, amplitude, duration_ns
 from drivers.stimulator import DeviceStatus
 from safety import acts
-from safety.entries import Close, Fold, Genesis, entry_of
+from safety.entries import Close, Fold, Genesis, entry_of, folded
 from safety.events import (
     ActPresented,
     Asked,
@@ -211,7 +211,7 @@ class VirtualRun:
         decided = step(self.rules, before, event, now)
         self.state = decided.state
         if decided.state.entries != before.entries:
-            fold = Fold(counts=self._fold, watch=before.watch) if self._fold else None
+            fold = Fold(counts=folded(self._fold), watch=before.watch) if self._fold else None
             self._fold = {}
             self._ledger.append(entry_of(before, event, decided, now, fold))
         else:
