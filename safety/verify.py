@@ -120,8 +120,29 @@ def parse(path: Path, content: bytes) -> tuple[list[Line], bool, list[str]]:
             break
         lines.append(Line(number=number, raw=body, held=held))
     if not lines:
-        raise LedgerUnreadable(f"{path}: the first line is no ledger's; give a ledger.jsonl, or a run folder")
+        raise LedgerUnreadable(f"{path}: {_of_the_first(raw)}")
     return lines, torn, problems
+
+
+class _Opened(msgspec.Struct):
+    """What a first line of any version has."""
+
+    kind: Literal["opened"]
+    software: Software
+
+
+def _of_the_first(raw: list[bytes]) -> str:
+    """Why the first line cannot be read: of another version, or no ledger's at all."""
+    try:
+        opened = msgspec.json.decode(raw[0], type=_Opened) if raw else None
+    except (ValueError, TypeError, RecursionError):
+        opened = None
+    if opened is None:
+        return "the first line is no ledger's; give a ledger.jsonl, or a run folder"
+    return (
+        f"the first line does not have the fields of this version; it says that nociloop {opened.software.nociloop[:32]!a}"
+        f", digest {opened.software.digest[:64]!a}, wrote it: verify it with that version"
+    )
 
 
 def decoded(number: int, body: bytes) -> Genesis | Entry | Close | None:

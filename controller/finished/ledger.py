@@ -25,7 +25,7 @@ from safety.modalities import REASONS, rows
 from safety.software import software
 from safety.state import State
 from safety.trips import BY_CODE, PERMISSIVES, REFUSALS
-from safety.verify import LedgerUnreadable, Line, read, replayed, verify
+from safety.verify import LedgerUnreadable, Line, Verdict, read, replayed, verify
 
 # What decoding or deciding again may raise on a ledger that somebody has written into: it is tampered with, no defect.
 BROKEN: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
@@ -155,6 +155,11 @@ def _judged(path: Path) -> LedgerLine:
         return _unread(str(error))
     except BROKEN as error:
         return _unread(f"{path.name}: cannot be decided again ({type(error).__name__}); take it for tampered")
+    return line_of(verdict)
+
+
+def line_of(verdict: Verdict) -> LedgerLine:
+    """A verdict as the summary holds it: no more problems than somebody reads."""
     more = len(verdict.problems) - SHOWN_MAX
     return LedgerLine(
         found=True,
@@ -166,6 +171,8 @@ def _judged(path: Path) -> LedgerLine:
         closed=verdict.closed,
         torn=verdict.torn,
         problems=(*verdict.problems[:SHOWN_MAX], *((f"and {more} more",) if more > 0 else ())),
+        objections=verdict.oracle[:SHOWN_MAX],
+        strays=verdict.strays[:SHOWN_MAX],
     )
 
 

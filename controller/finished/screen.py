@@ -53,13 +53,16 @@ def verdict_on(ledger: LedgerLine) -> tuple[str, str]:
     if not ledger.found:
         return "UNREADABLE", "; ".join(ledger.problems)
     if ledger.ok:
-        return "VERIFIED", f"{ledger.entries} entries, chain whole, every decision reproduced, {ending}{torn}"
+        strayed = "; THE DEVICE STRAYED, and the interlock tripped on it" if ledger.strays else ""
+        whole = f"{ledger.entries} entries, chain whole, every decision reproduced, {ending}{torn}{strayed}"
+        return "VERIFIED", whole
     if ledger.execution == "differs under other code":
         return (
             "OTHER CODE",
             f"{ledger.entries} entries, chain whole; written by another version, {ending}{torn}",
         )
-    return "NOT VERIFIED", "; ".join(ledger.problems) or f"{ledger.entries} entries, {ledger.execution}{torn}"
+    against = (*ledger.problems, *ledger.objections)
+    return "NOT VERIFIED", "; ".join(against) or f"{ledger.entries} entries, {ledger.execution}{torn}"
 
 
 def _head(summary: Summary) -> list[Text]:

@@ -173,7 +173,8 @@ class BiomarkerLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """What can be said of ledger.jsonl; `found` is false where it cannot be read at all."""
+    """What can be said of ledger.jsonl; `found` is false where it cannot be read at all. `problems` speak against the
+    file, `objections` against a decision of the interlock, `strays` against the device: there the interlock tripped."""
 
     found: bool
     ok: bool
@@ -184,6 +185,8 @@ class LedgerLine:
     closed: bool
     torn: bool
     problems: tuple[str, ...]
+    objections: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

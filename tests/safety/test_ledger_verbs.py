@@ -130,6 +130,21 @@ def test_other_code_is_no_tampering(path: Path, tmp_path: Path):
     assert "TAMPERED" in said_of(verify(file, SOFTWARE))
 
 
+def test_a_ledger_of_another_version_is_no_rubbish(path: Path, tmp_path: Path):
+    """Its first line has other fields: who wrote it is told, so that that version can be asked."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    held = msgspec.json.decode(lines[0])
+    held["software"]["nociloop"] = "9.9"
+    held["a field of tomorrow"] = 1
+    del held["rules"]
+    file = tmp_path / "later.jsonl"
+    file.write_bytes(msgspec.json.encode(held) + b"\n" + b"".join(lines[1:]))
+    status, out, err = called("verify", file)
+    assert (status, out) == (1, "")
+    assert "it says that nociloop '9.9', digest 'aaaa" in err
+    assert "verify it with that version" in err
+
+
 def test_other_code_alone_is_said_so(path: Path, tmp_path: Path):
     lines = path.read_bytes().splitlines()
     edited = [line.replace(b'"effects":["pet"]', b'"effects":["pet","pet"]', 1) for line in lines]

@@ -1,0 +1,1 @@
+"""A ledger -> the safety officer's page: one HTML file, from the ledger alone."""
