@@ -179,6 +179,8 @@ def _start(plan: Plan, children: Children) -> Path:
     ready = _ready_line(children.interlock, plan.run_dir / "interlock.err")
     if "refused" in ready:
         raise RefusedToStart("\n".join(str(line) for line in ready["refused"]))
+    if ready.get("latched"):
+        raise RefusedToStart(str(ready["latched"]))
     directory = Path(str(ready["ready"]))
     children.controller = subprocess.Popen(
         [

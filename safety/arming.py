@@ -12,11 +12,24 @@ from safety.judging import allowed_now, facts_now
 from safety.messages import PROTOCOL, ActResult, Hello, PhaseChanged, Welcome
 from safety.modalities import check_facts
 from safety.safing import Step, tell, to_phase
-from safety.state import Arming, Effect, OpenRelay, PetRelay, Rules, State, ToController, ToDevice, ToPerson
+from safety.state import (
+    Arming,
+    Effect,
+    MarkArmed,
+    OpenRelay,
+    PetRelay,
+    Rules,
+    State,
+    ToController,
+    ToDevice,
+    ToPerson,
+    Unlatch,
+)
 from safety.trips import PERMISSIVES, REFUSALS
 from safety.watchdogs import evidence_trouble, forget_status
 
 PROOF_STEP_NS = 200_000_000
+RECORD_NS = 1_000_000_000  # own choice: two syncs of a disk under heavy load; nothing is energised yet
 DEVICE_ARM_NS = (
     3_000_000_000  # a charging stimulator takes a second or two (wire-protocols, Magstim: about 1 s)
 )
@@ -132,7 +145,12 @@ def present(rules: Rules, state: State, event: ActPresented, now: Now) -> Step:
         reset = msgspec.structs.replace(spent, ending=True)
         safe = to_phase(reset, "SAFE", "", f"reset by {event.act.person}: {event.act.reason}")
         return Step(
-            safe.state, _answer(event.peer, ok=True, code="", text="reset", state=safe.state) + safe.effects
+            msgspec.structs.replace(safe.state, marked=False),
+            (
+                Unlatch(reset=True),
+                *_answer(event.peer, ok=True, code="", text="reset", state=safe.state),
+                *safe.effects,
+            ),
         )
     return _begin(spent, event, now)
 
@@ -170,12 +188,13 @@ def _begin(state: State, event: ActPresented, now: Now) -> Step:
         peer=event.peer,
         person=event.act.person,
         until_wall_ns=event.act.expires_wall_ns,
-        step="open_1" if state.relay else "device",
-        deadline_ns=now.mono_ns + PROOF_STEP_NS,
+        step="open_1" if state.relay else "record",
+        deadline_ns=now.mono_ns + (PROOF_STEP_NS if state.relay else RECORD_NS),
         call=0,
+        after=state.entries + 1,
     )
-    begun = msgspec.structs.replace(state, arming=arming)
-    return Step(begun, (OpenRelay(),)) if state.relay else _arm_device(begun, now)
+    begun = msgspec.structs.replace(state, arming=arming, marked=True)
+    return Step(begun, (MarkArmed(), OpenRelay()) if state.relay else (MarkArmed(),))
 
 
 def relay_said(state: State, closed: bool, now: Now) -> Step:
@@ -183,22 +202,25 @@ def relay_said(state: State, closed: bool, now: Now) -> Step:
     arming = state.arming
     if arming is None or closed != arming.step.startswith("close"):
         return Step(state)
-    if arming.step == "device":
+    if arming.step in ("record", "device"):
         return arming_failed(state, "ILK-335", "it opened while the device armed")
     if arming.step == "close_2":
-        return _arm_device(state, now)
+        waiting = msgspec.structs.replace(arming, step="record", deadline_ns=now.mono_ns + RECORD_NS)
+        return recorded(msgspec.structs.replace(state, arming=waiting), now)
     following = {"open_1": "close_1", "close_1": "open_2", "open_2": "close_2"}[arming.step]
     onward = msgspec.structs.replace(arming, step=following, deadline_ns=now.mono_ns + PROOF_STEP_NS)
     effect: Effect = PetRelay() if following.startswith("close") else OpenRelay()
     return Step(msgspec.structs.replace(state, arming=onward), (effect,))
 
 
-def _arm_device(state: State, now: Now) -> Step:
-    if state.arming is None:
+def recorded(state: State, now: Now) -> Step:
+    """The device is armed once it is durable that the rig is: a crash from here on is noticed at the next start."""
+    waiting = state.arming
+    if waiting is None or waiting.step != "record" or state.watch.durable < waiting.after:
         return Step(state)
     call = state.call + 1
     arming = msgspec.structs.replace(
-        state.arming, step="device", call=call, deadline_ns=now.mono_ns + DEVICE_ARM_NS
+        waiting, step="device", call=call, deadline_ns=now.mono_ns + DEVICE_ARM_NS
     )
     return Step(
         msgspec.structs.replace(state, call=call, arming=arming), (ToDevice(message=ArmDevice(call=call)),)
@@ -229,4 +251,10 @@ def arming_failed(state: State, code: str, text: str) -> Step:
         return Step(state)
     full = f"{REFUSALS[code][0]} ({text}); {REFUSALS[code][1]}"
     effects = _answer(state.arming.peer, ok=False, code=code, text=full, state=state)
-    return Step(msgspec.structs.replace(state, arming=None), (OpenRelay(), *effects))
+    given_up = msgspec.structs.replace(state, arming=None)
+    if state.arming.step == "device":
+        return Step(
+            given_up, (OpenRelay(), *effects)
+        )  # whether it armed is not known: the stop's end unmarks
+    unmarked = msgspec.structs.replace(given_up, marked=False)
+    return Step(unmarked, (OpenRelay(), Unlatch(reset=False), *effects))

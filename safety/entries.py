@@ -16,6 +16,7 @@ from safety.state import (
     Effect,
     EndProcess,
     Latch,
+    MarkArmed,
     OpenRelay,
     PetRelay,
     Rules,
@@ -23,6 +24,7 @@ from safety.state import (
     ToController,
     ToDevice,
     ToPerson,
+    Unlatch,
     Watch,
 )
 
@@ -120,6 +122,10 @@ def written(effect: Effect) -> str:
             return f"permit {permit.id} until {permit.lease_until_ns}"
         case Latch(code=code, text=text):
             return f"trip {code} {text}"
+        case MarkArmed():
+            return "mark armed"
+        case Unlatch(reset=reset):
+            return "unlatch reset" if reset else "unlatch"
         case ToController(message=message):
             return f"controller {type(message).__name__}"
         case ToPerson(peer=peer, result=result):

@@ -88,6 +88,8 @@ def _decide(rules: Rules, state: State, event: Event, now: Now) -> Step:
         case Beat():
             return Step(state)
         case Durable():
+            if state.arming is not None:
+                return arming.recorded(state, now)
             return requests.durable(rules, state, now)
         case Asked():
             return requests.ask(rules, state, event, now)
@@ -148,7 +150,7 @@ def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
 def _status(rules: Rules, state: State, said: Status, now: Now) -> Step:
     """Zero ends a stop; output while nothing is armed is nobody's; an impedance may make READY, or unmake it."""
     if safing.at_zero(state):
-        return _settled(rules, safing.stop_over(state), now)
+        return _settled(rules, safing.stopped_in_order(state), now)
     if state.phase == "ARMED" or state.stopping is not None or -said.call != state.watch.poll:
         return Step(state)
     if state.watch.host_amplitude != 0.0:
@@ -295,6 +297,8 @@ def _armed_trouble(rules: Rules, state: State, now: Now) -> Step | None:
 
 def _arming_overdue(rules: Rules, state: State, now: Now) -> Step:
     arming_ = state.arming
+    if arming_ is not None and arming_.step == "record":
+        return arming.arming_failed(state, "ILK-311", "that the rig is armed")
     if arming_ is None or arming_.step != "device":
         return arming.arming_failed(state, "ILK-335", f"no answer at {arming_.step if arming_ else ''}")
     return _and_cut(rules, arming.arming_failed(state, "ILK-336", "no answer in time"), now)
@@ -311,7 +315,7 @@ def _upkeep(state: State, now: Now) -> Step:
     effects: tuple[Effect, ...] = ()
     watch = state.watch
     petting = state.phase == "ARMED" or (
-        state.arming is not None and state.arming.step in ("close_2", "device")
+        state.arming is not None and state.arming.step in ("close_2", "record", "device")
     )
     if state.relay and petting:
         effects += (PetRelay(),)

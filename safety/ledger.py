@@ -20,6 +20,7 @@ import msgspec
 from safety.admission import LIMITS_BYTES_MAX, signature_path
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis
 from safety.events import LedgerTrouble
+from safety.latch import Latched, LatchFile
 from safety.regular_file import read_regular, sync_directory
 from safety.signature import BYTES_MAX as SIGNATURE_BYTES_MAX
 
@@ -29,6 +30,7 @@ DISK_FREE_MIN = 50_000_000  # bytes; a session of hours writes a few megabytes
 _PREV, _SEAL = b'{"prev":""', b'"seal":""}'
 
 Line = Genesis | Entry | Close
+_Item = tuple[int, bytes, Latched | None]
 
 
 class LedgerFull(Exception):
@@ -48,15 +50,16 @@ class Watched:
 class Ledger:
     """The writer. `append` never blocks; `news_fd` becomes readable when there is something for `news`."""
 
-    def __init__(self, path: Path, watched: Watched) -> None:
+    def __init__(self, path: Path, watched: Watched, latch: LatchFile | None = None) -> None:
         """Create the file; an existing one is never opened, OSError says so."""
         self._path = path
         self._watched = watched
+        self._latch = latch
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
         sync_directory(path.parent)
         self._full = False
-        self._queue: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._news: deque[int | LedgerTrouble] = deque(maxlen=QUEUE_MAX)
         self.news_fd, self._wake_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._encoder = msgspec.json.Encoder()
@@ -71,14 +74,20 @@ class Ledger:
         """Start the ledger's thread."""
         self._thread.start()
 
-    def append(self, line: Line) -> None:
-        """Queue a line whose `prev` is empty; raises LedgerFull when the disk is too far behind, and from then on:
-        a ledger with a gap would prove less than one that ends."""
+    def append(self, line: Line, latched: Latched | None = None) -> None:
+        """Queue a line whose `prev` is empty, and what is to be kept of the rig before it counts as durable.
+
+        Raises LedgerFull when the disk is too far behind, and from then on: a ledger with a gap would prove less than one
+        that ends."""
         self._full = self._full or self._appended - self._durable >= QUEUE_MAX
         if self._full:
             raise LedgerFull(f"{QUEUE_MAX} entries wait for the disk")
         self._appended += 1
-        self._queue.put((line.seq, self._encoder.encode(line)))
+        self._queue.put((line.seq, self._encoder.encode(line), latched))
+
+    def keep(self, latched: Latched) -> None:
+        """Keep something of the rig although the ledger takes no line more."""
+        self._queue.put((-1, b"", latched))
 
     def news(self) -> list[int | LedgerTrouble]:
         """What happened since the last call: an int n says that all entries below n are durable."""
@@ -123,22 +132,21 @@ class Ledger:
             if not self._write(first) or first is None:
                 return
 
-    def _write(self, first: tuple[int, bytes] | None) -> bool:
+    def _write(self, first: _Item | None) -> bool:
         """Write everything queued with one sync; False when the thread must end."""
         batch, last = bytearray(), -1
+        kept: Latched | None = None
         item, more = first, True
         while item is not None and more:
-            last, body = item
-            line = b'{"prev":"' + self.head.encode() + b'"' + body[len(_PREV) :]
-            if line.endswith(_SEAL):
-                line = sealed(line)
-            self.head = hashlib.sha256(line).hexdigest()
-            batch += line + b"\n"
+            seq, body, latched = item
+            kept = latched or kept
+            last = max(last, seq)
+            batch += self._chained(body)
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
                 more = False
-        if batch and not self._put(bytes(batch)):
+        if (batch or kept) and not self._put(bytes(batch), kept):
             return False
         if last >= 0:
             self._durable = last + 1
@@ -148,16 +156,30 @@ class Ledger:
             return False
         return True
 
-    def _put(self, data: bytes) -> bool:
-        """Write and sync; the first failure is the last."""
+    def _chained(self, body: bytes) -> bytes:
+        """A line with the hash of the line before it; nothing for nothing."""
+        if not body:
+            return b""
+        line = b'{"prev":"' + self.head.encode() + b'"' + body[len(_PREV) :]
+        if line.endswith(_SEAL):
+            line = sealed(line)
+        self.head = hashlib.sha256(line).hexdigest()
+        return line + b"\n"
+
+    def _put(self, data: bytes, latched: Latched | None) -> bool:
+        """Write and sync, then keep what is to be kept of the rig; the first failure is the last."""
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
             os.fdatasync(self._fd)
+            if latched is not None and self._latch is not None:
+                self._latch.put(latched)
         except OSError as error:
             self._failed = True
-            self._say(LedgerTrouble(kind="failed", text=f"{self._path.name}: {error.strerror}"))
+            self._say(
+                LedgerTrouble(kind="failed", text=f"{error.filename or self._path.name}: {error.strerror}")
+            )
             return False
         return True
 

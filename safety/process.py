@@ -37,6 +37,7 @@ from safety.events import (
 )
 from safety.framed import LinkGone
 from safety.interlock import BAD_FRAMES_MAX, step
+from safety.latch import Latched, after
 from safety.ledger import Ledger, LedgerFull
 from safety.messages import (
     Act,
@@ -51,6 +52,7 @@ from safety.state import (
     Effect,
     EndProcess,
     Latch,
+    MarkArmed,
     OpenRelay,
     PetRelay,
     Rules,
@@ -58,6 +60,7 @@ from safety.state import (
     ToController,
     ToDevice,
     ToPerson,
+    Unlatch,
 )
 from safety.wire import act_of, event_of
 
@@ -86,6 +89,7 @@ class Process:
         host: DeviceHost,
         relay: Relay | None,
         ledger: Ledger,
+        latched: Latched,
         locks: tuple[int, ...],
         parent_fd: int,
     ) -> None:
@@ -96,6 +100,7 @@ class Process:
         self._lost_host: DeviceHost | None = None
         self._relay = relay
         self._ledger = ledger
+        self._latched = latched
         self._locks = locks  # open until the process ends
         self._parent_fd = parent_fd
         self._controller: Peer | None = None
@@ -386,8 +391,10 @@ class Process:
     def _record(self, now: Now) -> None:
         """Put into words what was queued before its effects went out, and hand it to the ledger's thread."""
         before, event, decided, entry_now, fold = self._queued.popleft()
+        latched = after(self._latched, self._rules.session_id, decided.effects, entry_now.wall_ns)
+        self._latched = latched or self._latched
         try:
-            self._ledger.append(entry_of(before, event, decided, entry_now, fold))
+            self._ledger.append(entry_of(before, event, decided, entry_now, fold), latched)
             self._undurable.append((before.entries, entry_now.mono_ns))
         except LedgerFull as error:
             self._full(str(error), now)
@@ -397,6 +404,10 @@ class Process:
         decided = step(self._rules, self._state, LedgerTrouble(kind="failed", text=text), now)
         self._state = decided.state
         self._carry(decided.effects)
+        latched = after(self._latched, self._rules.session_id, decided.effects, now.wall_ns)
+        if latched is not None:
+            self._latched = latched
+            self._ledger.keep(latched)
 
     def _carry(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -413,8 +424,8 @@ class Process:
                 case OpenRelay():
                     if self._relay is not None and not self._relay.open():
                         self._relay_lost("it could not be told to open")
-                case Latch():
-                    pass  # it is for the ledger
+                case MarkArmed() | Latch() | Unlatch():
+                    pass  # for the ledger, and for what its thread keeps of the rig
                 case EndProcess(status=status):
                     self._status = status
 

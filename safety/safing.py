@@ -11,7 +11,18 @@ from safety import trips
 from safety.events import Now
 from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
 from safety.modalities import ramp_down_ns
-from safety.state import Effect, Latch, OpenRelay, Rules, State, Stopping, ToController, ToDevice, ToPerson
+from safety.state import (
+    Effect,
+    Latch,
+    OpenRelay,
+    Rules,
+    State,
+    Stopping,
+    ToController,
+    ToDevice,
+    ToPerson,
+    Unlatch,
+)
 from safety.trips import How, TripKind
 from safety.watchdogs import forget_status
 
@@ -70,7 +81,7 @@ def trip(rules: Rules, state: State, kind: TripKind, detail: str, now: Now) -> S
     text = f"{kind.text}: {detail}" if detail else kind.text
     said = Trip(code=kind.code, text=text, remedy=kind.remedy)
     changed = to_phase(stopped.state, "TRIPPED", kind.code, text)
-    tripped = msgspec.structs.replace(changed.state, trip=kind.code, trip_text=text)
+    tripped = msgspec.structs.replace(changed.state, trip=kind.code, trip_text=text, marked=True)
     latch = Latch(code=kind.code, text=text)
     return Step(tripped, (*stopped.effects, latch, *tell(state, said), *changed.effects))
 
@@ -114,6 +125,14 @@ def at_zero(state: State) -> bool:
     return (
         stopping is not None and stopping.taken and watch.host_state == "idle" and watch.host_amplitude == 0.0
     )
+
+
+def stopped_in_order(state: State) -> Step:
+    """Zero by the device's own word. What was armed and has not tripped has had its orderly end."""
+    over = stop_over(state)
+    if state.phase == "TRIPPED" or not state.marked:
+        return over
+    return Step(msgspec.structs.replace(over.state, marked=False), (*over.effects, Unlatch(reset=False)))
 
 
 def stop_over(state: State) -> Step:

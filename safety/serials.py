@@ -6,7 +6,6 @@ reason files under a key that is good for simulated endpoints only are counted a
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from typing import Literal
@@ -14,10 +13,11 @@ from typing import Literal
 import msgspec
 
 from drivers.stimulation import Value
+from safety import site as site_state
 from safety.limit_values import Limits
 from safety.regular_file import put_durably, read_regular, sync_directory
+from safety.site import SITE_STATE
 
-SITE_STATE = Path("/var/lib/nociloop")
 BYTES_MAX = 1024
 Kind = Literal["seen", "signed"]
 
@@ -42,18 +42,10 @@ _decoder = msgspec.json.Decoder(Last)
 
 def state_directory(site: Path = SITE_STATE) -> Path:
     """NOCILOOP_STATE_DIR, else the site's where this user may write it, else the user's; raises SerialError."""
-    own = os.environ.get("NOCILOOP_STATE_DIR")
-    if own:
-        return Path(own).absolute()
-    if site.is_dir() and os.access(site, os.W_OK):
-        return site
     try:
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    except RuntimeError:
-        raise SerialError(
-            "serials: found no home directory, expected a user who has one; set NOCILOOP_STATE_DIR"
-        ) from None
-    return Path(home).absolute() / "nociloop"
+        return site_state.state_directory(site)
+    except site_state.SiteError as error:
+        raise SerialError(f"serials: {error}") from None
 
 
 def record_path(directory: Path, kind: Kind, limits: Limits, *, simulated_only: bool) -> Path:

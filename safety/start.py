@@ -18,6 +18,7 @@ from safety import clocks, serials
 from safety.admission import Admitted, Refused, admit
 from safety.device import DeviceHost
 from safety.entries import Genesis
+from safety.latch import Latched, LatchFile, said, trip_of
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
 from safety.modalities import stop_how
@@ -25,6 +26,7 @@ from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
 from safety.rig import ACTS, CONTROLLER, STOP, RigError, claim, writable_directory
+from safety.site import RIGS, SiteError, state_folder
 from safety.software import software
 from safety.state import Rules, State, Watch
 
@@ -84,11 +86,14 @@ def _make(
         directory, locks = claim(writable_directory(), limits.rig, limits.participant)
         _take_serial(admitted)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
+        latch = LatchFile(state_folder(RIGS), limits.rig)
+        latched = _last_session(latch, arguments.session_id)
         ledger = Ledger(
             arguments.run_dir / "ledger.jsonl",
             Watched(path=arguments.limits, digest=limits.digest, signature=admitted.signature_digest),
+            latch,
         )
-    except (RigError, RelayError, serials.SerialError) as error:
+    except (RigError, RelayError, SiteError, serials.SerialError) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
@@ -107,7 +112,7 @@ def _make(
         raise Refused(f"{directory}: sockets and device host could not be made: {error.strerror}") from error
     now = clocks.now()
     watch = Watch(boot_offset_ns=now.boot_ns - now.mono_ns, wall_offset_ns=now.wall_ns - now.mono_ns)
-    state = State(entries=1, relay=relay is not None, watch=watch)
+    state = first_state_after(latched, relay=relay is not None, watch=watch)
     ledger.start()
     ledger.append(
         Genesis(
@@ -120,8 +125,9 @@ def _make(
         "pid": os.getpid(),
         "host": host.pid,
         "simulated": rules.simulated,
+        "latched": said(latched),
     }
-    process = Process(rules, state, doors, host, relay, ledger, tuple(locks), arguments.parent_fd)
+    process = Process(rules, state, doors, host, relay, ledger, latched, tuple(locks), arguments.parent_fd)
     return process, _device_table(limits), ready
 
 
@@ -158,6 +164,29 @@ def _take_serial(admitted: Admitted) -> None:
     signed = admitted.signed
     if signed is not None:
         serials.take(admitted.limits, admitted.path, signed.fingerprint, simulated_only=signed.simulated_only)
+
+
+def _last_session(latch: LatchFile, session_id: str) -> Latched:
+    """What the rig's last session left, kept once more: what cannot be kept is found now. Raises Refused, SiteError."""
+    latched = latch.read()
+    if latched.mark == "reset" and latched.session_id == session_id:
+        raise Refused(f"--session-id: found {session_id}, which has been reset; expected a new one")
+    try:
+        latch.put(latched)
+    except OSError as error:
+        raise Refused(
+            f"{latch.path}: {error.strerror}; set NOCILOOP_STATE_DIR to a directory of your own"
+        ) from error
+    return latched
+
+
+def first_state_after(latched: Latched, *, relay: bool, watch: Watch) -> State:
+    """SAFE, or TRIPPED as the last session left the rig, until a named person's reset."""
+    code, text = trip_of(latched)
+    state = State(entries=1, relay=relay, watch=watch)
+    if not code:
+        return state
+    return msgspec.structs.replace(state, phase="TRIPPED", trip=code, trip_text=text, marked=True)
 
 
 def _is_simulated(device: AllowedDevice) -> bool:

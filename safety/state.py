@@ -116,14 +116,16 @@ class Stopping(Value, frozen=True):
 
 
 class Arming(Value, frozen=True):
-    """A verified act in the making: the relay's proof test step by step, then the device's arming."""
+    """A verified act in the making: the relay's proof test step by step, the record that the rig is armed (durable when
+    every entry below `after` is), then the device's arming."""
 
     peer: int
     person: str
     until_wall_ns: int
-    step: Literal["open_1", "close_1", "open_2", "close_2", "device"]
+    step: Literal["open_1", "close_1", "open_2", "close_2", "record", "device"]
     deadline_ns: int
     call: int
+    after: int
 
 
 class State(Value, frozen=True):
@@ -140,6 +142,7 @@ class State(Value, frozen=True):
     relay_closed: bool = False
     arming: Arming | None = None
     armed_by: str = ""
+    marked: bool = False
     armed_until_wall_ns: int = 0
     nonces: int = 0
     last_id: int = 0
@@ -188,11 +191,21 @@ class OpenRelay(Value, frozen=True, tag="open_relay"):
     pass
 
 
+class MarkArmed(Value, frozen=True, tag="mark_armed"):
+    """Keep beside the ledger that this rig is armed: whoever finds it at a start knows of a session without an end."""
+
+
 class Latch(Value, frozen=True, tag="latch"):
-    """It has tripped: nothing to send, but to be found in the ledger whoever was there to be told."""
+    """It has tripped: nothing to send, but to be kept, and found in the ledger whoever was there to be told."""
 
     code: str
     text: str
+
+
+class Unlatch(Value, frozen=True, tag="unlatch"):
+    """An orderly end, or a named person's reset: the next start may arm."""
+
+    reset: bool
 
 
 class EndProcess(Value, frozen=True, tag="end_process"):
@@ -201,4 +214,5 @@ class EndProcess(Value, frozen=True, tag="end_process"):
     status: int
 
 
-Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | Latch | EndProcess
+Mark = MarkArmed | Latch | Unlatch
+Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | Mark | EndProcess

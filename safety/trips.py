@@ -28,7 +28,15 @@ def _trip(code: str, how: How, text: str, remedy: str) -> TripKind:
 
 STOP = _trip("ILK-001", "ramp", "STOP was pressed", "find out why; a named person resets")
 STOP_AGAIN = _trip("ILK-002", "cut", "STOP was pressed again before output was zero", "as ILK-001")
-SIGNALLED = _trip("ILK-003", "ramp", "the interlock was told to end", "start again")
+SIGNALLED = _trip(
+    "ILK-003", "ramp", "the interlock was told to end while armed", "find out why; a named person resets"
+)
+UNFINISHED = _trip(
+    "ILK-004",
+    "cut",
+    "the last session was armed and had no orderly end",
+    "find out why; look at the device; a named person resets",
+)
 
 HEARTBEAT = _trip(
     "ILK-201",
@@ -97,10 +105,10 @@ FRAMES = _trip("ILK-261", "ramp", "the controller sent frames that cannot be rea
 ARMING_EXPIRED = _trip("ILK-271", "ramp", "the arming expired", "a named person arms again, in a new session")
 
 TRIPS: tuple[TripKind, ...] = (
-    STOP, STOP_AGAIN, SIGNALLED, HEARTBEAT, CONTROLLER_GONE, EEG_STALE, EEG_FUTURE, EEG_FROZEN, EEG_RATE, EEG_CHANGED,
-    EEG_UNCLEAN, HOST_SILENT, HOST_GONE, DEVICE_FAILED, READ_BACK, OVER_DELIVERY, UNASKED, NOT_ENDED, DEVICE_STATE,
-    RELAY_SILENT, RELAY_OPEN, LEDGER_LATE, LEDGER_FAILED, DISK_LOW, LIMITS_CHANGED, LATE, SUSPENDED, WALL_CLOCK,
-    LAPSES, RESPONSE, FRAMES, ARMING_EXPIRED,
+    STOP, STOP_AGAIN, SIGNALLED, UNFINISHED, HEARTBEAT, CONTROLLER_GONE, EEG_STALE, EEG_FUTURE, EEG_FROZEN,
+    EEG_RATE, EEG_CHANGED, EEG_UNCLEAN, HOST_SILENT, HOST_GONE, DEVICE_FAILED, READ_BACK, OVER_DELIVERY,
+    UNASKED, NOT_ENDED, DEVICE_STATE, RELAY_SILENT, RELAY_OPEN, LEDGER_LATE, LEDGER_FAILED, DISK_LOW,
+    LIMITS_CHANGED, LATE, SUSPENDED, WALL_CLOCK, LAPSES, RESPONSE, FRAMES, ARMING_EXPIRED,
 )  # fmt: skip
 BY_CODE = {kind.code: kind for kind in TRIPS}
 

@@ -14,6 +14,7 @@ from safety.ledger_verbs import ledger
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from safety.acting import ActsLine
     from safety.limit_values import Person
 
 __all__ = ["arm", "interlock", "ledger", "reset", "unlock"]
@@ -58,7 +59,7 @@ def reset(
     reason: Annotated[str, typer.Option(help="what was found and done; it goes into the ledger")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Reset a tripped rig to SAFE: a named person's signed act. It arms nothing; a new session must."""
+    """Reset a tripped rig: a named person's signed act, whether a session runs or not. It arms nothing; a new one must."""
     _act("reset", limits, person, reason, 60.0, passphrase_file)
 
 
@@ -72,7 +73,7 @@ def _act(
 ) -> None:
     from safety.acting import ActsLine, NoAnswer
     from safety.admission import Refused, read_limits
-    from safety.rig import ACTS, directories
+    from safety.resetting import NotReset, interlock_for_reset
 
     try:
         limits = read_limits(path)
@@ -81,15 +82,32 @@ def _act(
             known = ", ".join(each.name for each in limits.people)
             raise Refused(f"{path}: found no person {name}, expected one of {known}")
         key = unlock(person, passphrase_file)
-        found = [each / limits.rig / ACTS for each in directories() if (each / limits.rig / ACTS).exists()]
-        if not found:
+        line = _line_to(limits.rig)
+        if line is not None:
+            result = line.act(kind, person.name, key, reason, valid_s)
+        elif kind == "reset":
+            with interlock_for_reset(path, limits.rig) as acts:
+                result = ActsLine(acts).act(kind, person.name, key, reason, valid_s)
+        else:
             raise Refused(f"rig {limits.rig}: no session runs for this user; start one with `nociloop run`")
-        result = ActsLine(found[0]).act(kind, person.name, key, reason, valid_s)
-    except (Refused, NoAnswer) as error:
+    except (Refused, NoAnswer, NotReset) as error:
         sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
         raise typer.Exit(2) from error
     sys.stdout.write(f"{result.phase}: {result.code} {result.text}\n".replace(":  ", ": "))
     raise typer.Exit(0 if result.ok else 3)
+
+
+def _line_to(rig: str) -> ActsLine | None:
+    """A line to the interlock that runs for a rig, None where none does: a socket may be left of one that was killed."""
+    from safety.acting import ActsLine, NoAnswer
+    from safety.rig import ACTS, directories
+
+    for path in (each / rig / ACTS for each in directories()):
+        try:
+            return ActsLine(path)
+        except NoAnswer:
+            continue
+    return None
 
 
 def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:

@@ -57,6 +57,7 @@ def runtime_directory() -> Iterator[Path]:
     """Sockets of the rigs that the tests start: short paths, and never those of a session that really runs."""
     path = Path(tempfile.mkdtemp(prefix="nl-"))
     os.environ["NOCILOOP_RUNTIME_DIR"] = str(path)
+    os.environ["NOCILOOP_STATE_DIR"] = str(path / "state")
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

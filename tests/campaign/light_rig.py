@@ -71,6 +71,7 @@ class Bench:
             interlock.wait(10.0)
         until(lambda: not alive(rig.host), "the device host to end")
         shutil.rmtree(rig.run_dir, ignore_errors=True)
+        rig.forget_latch()
 
     def controller(self) -> int:
         """Fork a scripted controller: from ARMED on it keeps the output on, and notes what it is told."""

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
-from safety.events import HostGone, RelayGone, RelaySaid
+from safety.events import Durable, HostGone, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
 from safety.state import OpenRelay, PetRelay
 from tests.safety.strategies import caps_of
@@ -24,6 +24,8 @@ def proving(*said: bool) -> World:
     world.present()
     for closed in said:
         world.take(RelaySaid(closed=closed))
+    if len(said) == 4 and world.state.arming is not None:  # that the rig is armed is durable
+        world.take(Durable(seq=world.state.arming.after))
     return world
 
 

@@ -10,13 +10,16 @@ import pytest
 from drivers.link import ArmDevice, CallFailed, Delivered, Prepare, Prepared
 from drivers.stimulation import Delivery, Modality
 from safety.events import BadFrame, Gone, HostGone, HostSaid, LedgerTrouble, RelayGone, RelaySaid
+from safety.latch import Latched
 from safety.messages import ActResult, PhaseChanged
+from safety.start import first_state_after
 from safety.state import OpenRelay, ToDevice
 from safety.trips import BY_CODE, PERMISSIVES, REFUSALS, TRIPS
 from tests.safety.bench_device import MS
 from tests.safety.strategies import caps_of, hold, pulses
 from tests.safety.world import (
     STRANGER,
+    T0,
     World,
     bend_rules,
     first_state,
@@ -132,10 +135,19 @@ def offset(world: World, **bent: int) -> None:
     world.tick()
 
 
+def unfinished() -> World:
+    """The start after a session that was killed while it was armed."""
+    left = Latched(
+        schema=1, rig="rig-1", mark="armed", session_id="s-0", at_wall_ns=T0.wall_ns, code="", text=""
+    )
+    return World(rules_of(), first_state_after(left, relay=True, watch=first_state().watch))
+
+
 TRIP_CASES: dict[str, tuple[Callable[[], World], Callable[[World], object]]] = {
     "ILK-001": (armed, World.stop),
     "ILK-002": (running, twice),
     "ILK-003": (armed, lambda world: world.stop(ends=True)),
+    "ILK-004": (unfinished, lambda world: None),
     "ILK-201": (armed, evidence_for(130, beating=False)),
     "ILK-202": (armed, lambda world: world.take(Gone(why="end of file"))),
     "ILK-203": (armed, evidence_for(60, data_age_ns=251 * MS)),
@@ -180,6 +192,11 @@ def test_each_trip_is_produced_by_what_it_names(code: str):
     world = make()
     happened = len(world.effects)
     happen(world)
+    if code == "ILK-004":  # it is tripped before anything happens
+        world.ready_or_not().present()
+        assert (world.state.trip, world.phase) == (code, "TRIPPED")
+        assert BY_CODE[code].text in world.state.trip_text
+        return
     codes = [m.code for m in world.heard if isinstance(m, PhaseChanged) and m.phase == "TRIPPED"]
     assert world.phase == "TRIPPED"
     if code == "ILK-002":

@@ -27,6 +27,10 @@ def watch_step(rules: Rules, before: State, event: Event, decided: Step) -> None
         _require(before.stopping is None and after.stopping is None, "output was started while stopping")
     if any(isinstance(message, ArmDevice) for message in sent):
         _require(before.phase == "READY" and after.arming is not None, "armed without an act")
+        durable = after.arming is not None and after.watch.durable >= after.arming.after
+        _require(after.marked and durable, "armed before it was durable that it is")
+    if after.phase in ("ARMED", "TRIPPED"):
+        _require(after.marked, f"{after.phase}, and the next start would not know")
     if any(isinstance(message, Permit) for message in told):
         _require(before.phase == after.phase == "ARMED", "a permit outside ARMED")
     for message in told:

@@ -260,9 +260,14 @@ class Rig:
         self.interlock.send_signal(signal.SIGTERM)
         return self.interlock.wait(WAIT_S)
 
+    def forget_latch(self) -> None:
+        """As if nothing had ever tripped here."""
+        shutil.rmtree(self.folder / "state" / "rigs", ignore_errors=True)
+
     def next_session(self) -> None:
         """End this session, and start another on the same world, in a run folder of its own."""
         self.ended_in_order()
+        self.forget_latch()
         while self.controllers:
             self.controllers.pop().close()
         self.run_dir = self.run_dir.with_name(f"{self.run_dir.name}+")
@@ -429,7 +434,10 @@ def interlock_rig(
 ) -> Iterator[Rig]:
     """A rig whose interlock runs (unless told otherwise), for the length of a test."""
     folder = Path(tempfile.mkdtemp(prefix="ilk-"))
-    environment = os.environ | {"NOCILOOP_RUNTIME_DIR": str(folder / "rt")}
+    environment = os.environ | {
+        "NOCILOOP_RUNTIME_DIR": str(folder / "rt"),
+        "NOCILOOP_STATE_DIR": str(folder / "state"),
+    }
     run = run_dir or folder / "run"
     run.mkdir(exist_ok=True)
     world: World | None = None

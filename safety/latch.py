@@ -1,0 +1,133 @@
+"""The latch of a rig that outlives its process: armed, tripped, reset or clear, kept down to the disk.
+
+`armed` is written before a device is armed and taken back at an orderly end, so that a crash is noticed: whoever finds
+it at a start finds a session that had none. What cannot be read is a latch, too.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from drivers.stimulation import Value
+from safety import trips
+from safety.regular_file import put_durably, read_regular
+from safety.site import SiteError
+from safety.state import Effect, Latch, MarkArmed, Unlatch
+
+BYTES_MAX = 4096
+TEXT_MAX = 300
+Mark = Literal["armed", "tripped", "reset", "clear"]
+
+
+class Latched(Value, frozen=True):
+    """What is known of a rig's last session. `session_id` is that which armed, tripped, or was reset."""
+
+    schema: int
+    rig: str
+    mark: Mark
+    session_id: str
+    at_wall_ns: int
+    code: str
+    text: str
+
+
+def clear(rig: str) -> Latched:
+    """A rig of which nothing is known yet."""
+    return Latched(schema=1, rig=rig, mark="clear", session_id="", at_wall_ns=0, code="", text="")
+
+
+_decoder = msgspec.json.Decoder(Latched)
+
+
+class LatchFile:
+    """The file of one rig. `read` at the start, `put` by the ledger's thread."""
+
+    def __init__(self, folder: Path, rig: str) -> None:
+        self.path = folder / f"{rig}.json"
+        self._rig = rig
+
+    def read(self) -> Latched:
+        """What the last session left. No file is a new rig; one that cannot be understood is tripped. Raises SiteError."""
+        try:
+            content = read_regular(self.path, BYTES_MAX, follow=False)
+        except FileNotFoundError:
+            return clear(self._rig)
+        except OSError as error:
+            raise SiteError(
+                f"{self.path}: {error.strerror}, expected the rig's last state; mend it"
+            ) from error
+        if len(content) > BYTES_MAX:
+            return self._unreadable(f"it is longer than {BYTES_MAX} bytes")
+        try:
+            found = _decoder.decode(content)
+        except (ValueError, RecursionError):
+            return self._unreadable("it is no state of a rig")
+        if found.schema != 1 or found.rig != self._rig:
+            return self._unreadable(f"it is of rig {ascii(found.rig)[1:41]}, schema {found.schema}")
+        return found
+
+    def put(self, latched: Latched) -> None:
+        """Keep it, down to the disk; raises OSError."""
+        put_durably(self.path, msgspec.json.encode(latched) + b"\n", 0o640)
+
+    def _unreadable(self, why: str) -> Latched:
+        text = f"{trips.UNFINISHED.text}: {self.path.name} cannot be understood, {why}"
+        tripped = msgspec.structs.replace(clear(self._rig), mark="tripped", code=trips.UNFINISHED.code)
+        return msgspec.structs.replace(tripped, text=text)
+
+
+def trip_of(latched: Latched) -> tuple[str, str]:
+    """Code and text with which the next start is tripped; both empty where it is not."""
+    if latched.mark in ("reset", "clear"):
+        return "", ""
+    when = (
+        f"session {latched.session_id}, {said_at(latched.at_wall_ns)}"
+        if latched.session_id
+        else "unknown when"
+    )
+    if latched.mark == "armed":
+        return trips.UNFINISHED.code, f"{trips.UNFINISHED.text} ({when})"
+    return latched.code, f"{latched.text} ({when})"
+
+
+def after(before: Latched, session_id: str, effects: tuple[Effect, ...], wall_ns: int) -> Latched | None:
+    """What is to be kept of the rig after a step with these effects; None where nothing changes."""
+    now = msgspec.structs.replace(before, session_id=session_id, at_wall_ns=wall_ns, code="", text="")
+    for effect in effects:
+        match effect:
+            case MarkArmed():
+                return msgspec.structs.replace(now, mark="armed")
+            case Latch(code=code, text=text):
+                return msgspec.structs.replace(now, mark="tripped", code=code, text=text[:TEXT_MAX])
+            case Unlatch(reset=True):
+                # The session that was reset, whichever resets it: nothing of its id is ever armed again.
+                return msgspec.structs.replace(now, mark="reset", session_id=before.session_id or session_id)
+            case Unlatch():
+                return msgspec.structs.replace(now, mark="clear")
+            case _:
+                continue
+    return None
+
+
+def said_at(wall_ns: int) -> str:
+    """An instant for people, in UTC; a number that is no instant as it stands."""
+    try:
+        at = datetime.datetime.fromtimestamp(wall_ns // 1_000_000_000, tz=datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        return f"{wall_ns} ns"
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def said(latched: Latched) -> str:
+    """One line: what tripped the rig last, when, and the command that resets; empty where it is not tripped."""
+    code, text = trip_of(latched)
+    if not code:
+        return ""
+    return (
+        f"rig {latched.rig} is TRIPPED: {code} {text}; "
+        f"a named person resets: nociloop reset --limits LIMITS.toml --person NAME --reason WHY"
+    )

@@ -1,0 +1,49 @@
+"""Where a site keeps what outlives a session: /var/lib/nociloop, or the user's own; each kind in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from safety.regular_file import sync_directory
+
+SITE_STATE = Path("/var/lib/nociloop")
+RIGS = "rigs"
+
+
+class SiteError(Exception):
+    """State of the site that cannot be kept or read: one line with what to do."""
+
+
+def state_directory(site: Path = SITE_STATE) -> Path:
+    """NOCILOOP_STATE_DIR, else the site's where this user may write it, else the user's own; raises SiteError."""
+    own = os.environ.get("NOCILOOP_STATE_DIR")
+    if own:
+        return Path(own).absolute()
+    if site.is_dir() and os.access(site, os.W_OK):
+        return site
+    try:
+        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        raise SiteError(
+            "found no home directory, expected a user who has one; set NOCILOOP_STATE_DIR"
+        ) from None
+    return home.absolute() / "nociloop"
+
+
+def state_folder(kind: str) -> Path:
+    """The folder of one kind of state, made where it is not there; raises SiteError."""
+    path = state_directory() / kind
+    try:
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for above in (path.parent, path.parent.parent):
+            sync_directory(above)  # a power cut must not take the new folder, and with it what it holds
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SiteError(
+            f"{path}: {error.strerror}; set NOCILOOP_STATE_DIR to a directory of your own"
+        ) from error
+    if mode & stat.S_IWOTH:
+        raise SiteError(f"{path}: anybody may write it, expected the interlock's users alone; chmod o-w")
+    return path

@@ -1,0 +1,371 @@
+"""The latch that outlives the process: when it is set and taken back, what a start makes of it, and its file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.link import ArmDevice, CallFailed
+from safety import trips
+from safety.entries import GENESIS_HASH, Close
+from safety.events import EndAsked, HostGone, LedgerTrouble, PauseAsked, RelaySaid
+from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, said, said_at, trip_of
+from safety.ledger import Ledger
+from safety.messages import End, Pause
+from safety.site import SITE_STATE, SiteError, state_directory, state_folder
+from safety.start import Refused, _last_session, first_state_after
+from safety.state import Latch, MarkArmed, PetRelay, Unlatch
+from tests.safety.bench_device import MS
+from tests.safety.ledgers import until, watched
+from tests.safety.world import World, first_state, rules_of
+from tests.safety.worlds import armed, ready, running, tripped_world
+
+ARMED = Latched(
+    schema=1, rig="rig-1", mark="armed", session_id="s-0", at_wall_ns=1_780_000_000 * 10**9, code="", text=""
+)
+TRIPPED = msgspec.structs.replace(
+    ARMED, mark="tripped", code="ILK-203", text="the newest EEG sample is too old"
+)
+
+
+def marks(world: World) -> list[object]:
+    return [each for each in world.effects if isinstance(each, MarkArmed | Latch | Unlatch)]
+
+
+# When it is set and taken back
+
+
+def test_the_device_is_armed_only_when_it_is_durable_that_the_rig_is():
+    world = ready()
+    world.disk_ns = 300 * MS
+    world.present()
+    assert marks(world) == [MarkArmed()]
+    world.run_ms(299)
+    assert not world.calls(ArmDevice)
+    assert world.state.arming is not None
+    assert world.state.arming.step == "record"
+    assert world.effects.count(PetRelay()) > 10  # the relay stays closed meanwhile
+    world.run_ms(20)
+    assert world.phase == "ARMED"
+
+
+@pytest.mark.parametrize("relay", (True, False))
+def test_what_does_not_become_durable_in_a_second_is_given_up(relay: bool):
+    world = World(rules_of(), first_state(relay=relay))
+    if not relay:
+        limits = msgspec.structs.replace(
+            world.rules.limits, relay=msgspec.structs.replace(world.rules.limits.relay, endpoint="none")
+        )
+        world.rules = msgspec.structs.replace(world.rules, limits=limits)
+    world.ready()
+    world.disk_ns = None
+    world.present()
+    world.run_ms(990)
+    assert not world.answered
+    world.run_ms(30)
+    assert [(result.ok, result.code) for result in world.answered] == [(False, "ILK-311")]
+    assert marks(world) == [MarkArmed(), Unlatch(reset=False)]
+    assert not world.calls(ArmDevice)
+    assert (world.phase, world.state.marked) == ("READY", False)
+
+
+def test_a_relay_that_opens_while_it_is_recorded_ends_the_arming():
+    world = ready()
+    world.disk_ns = None
+    world.present()
+    world.run_ms(50)
+    world.take(RelaySaid(closed=False))
+    assert [(result.ok, result.code) for result in world.answered] == [(False, "ILK-335")]
+    assert marks(world)[-1] == Unlatch(reset=False)
+    assert not world.calls(ArmDevice)
+
+
+@pytest.mark.parametrize(
+    "event", (EndAsked(end=End(reason="over")), PauseAsked(pause=Pause(reason="no EEG")))
+)
+def test_an_orderly_end_takes_it_back_when_zero_is_confirmed(event: EndAsked | PauseAsked):
+    world = running()
+    world.take(event)
+    assert marks(world) == [MarkArmed()]
+    assert world.state.marked
+    world.run_ms(300)
+    assert marks(world) == [MarkArmed(), Unlatch(reset=False)]
+    assert not world.state.marked
+
+
+def test_an_end_whose_zero_is_never_confirmed_is_none():
+    world = running()
+    world.host_answers = False
+    world.take(EndAsked(end=End(reason="over")))
+    world.run_ms(3_000)
+    assert world.ended is not None
+    assert marks(world) == [MarkArmed()]
+
+
+def test_an_end_during_which_the_host_dies_is_none():
+    world = running()
+    world.take(EndAsked(end=End(reason="over")))
+    world.take(HostGone(why="killed"))
+    world.run_ms(3_000)
+    assert marks(world) == [MarkArmed()]
+
+
+def test_a_trip_is_kept_and_its_zero_does_not_take_it_back():
+    world = tripped_world()
+    assert [type(mark) for mark in marks(world)] == [MarkArmed, Latch]
+    assert world.state.stopping is None
+    assert world.state.marked
+
+
+@pytest.mark.parametrize("make", (World, ready))
+def test_a_trip_before_arming_is_kept_too(make: object):
+    world = World(rules_of()) if make is World else ready()
+    world.take(LedgerTrouble(kind="limits_changed", text="digest"))
+    assert [type(mark) for mark in marks(world)] == [Latch]
+
+
+def test_a_device_that_did_not_arm_takes_it_back_when_it_is_at_zero():
+    world = ready()
+    world.host_answers = False
+    world.present()
+    world.run_ms(20)
+    world.host_answers = True
+    world.host_says(CallFailed(call=world.calls(ArmDevice)[-1].call, code="refused", text="open"))
+    assert marks(world) == [MarkArmed()]
+    world.run_ms(200)
+    assert marks(world) == [MarkArmed(), Unlatch(reset=False)]
+
+
+def test_a_reset_takes_it_back_and_ends_the_session():
+    world = tripped_world()
+    world.present(world.act("reset"))
+    assert marks(world)[-1] == Unlatch(reset=True)
+    assert world.state.marked is False
+    world.run_ms(100)
+    assert world.ended == 4
+
+
+# What a start makes of it
+
+
+@pytest.mark.parametrize(("left", "code"), [(ARMED, "ILK-004"), (TRIPPED, "ILK-203")])
+def test_the_next_start_is_tripped_until_a_reset_and_then_ends(left: Latched, code: str):
+    world = World(rules_of(), first_state_after(left, relay=True, watch=first_state().watch))
+    world.ready_or_not()
+    assert (world.phase, world.state.trip) == ("TRIPPED", code)
+    assert "session s-0" in world.state.trip_text
+    assert "2026-05-28 20:26:40 UTC" in world.state.trip_text
+    world.present()
+    world.ask()
+    world.present(world.act("reset", person="ann"))
+    assert [result.code for result in world.answered] == ["ILK-334", ""]
+    assert world.phase == "SAFE"
+    world.present()
+    world.run_ms(200)
+    assert world.ended == 4
+    assert not world.calls(ArmDevice)
+    assert not world.permits()
+
+
+@pytest.mark.parametrize("mark", ("reset", "clear"))
+def test_after_a_reset_or_an_orderly_end_a_start_is_safe(mark: str):
+    left = msgspec.structs.replace(TRIPPED, mark=mark)
+    assert first_state_after(left, relay=True, watch=first_state().watch) == first_state()
+    assert said(left) == ""
+    assert said(clear("rig-1")) == ""
+
+
+def test_one_line_says_what_when_and_how_to_reset():
+    line = said(TRIPPED)
+    assert "\n" not in line
+    for part in (
+        "rig-1",
+        "TRIPPED",
+        "ILK-203",
+        "too old",
+        "s-0",
+        "2026-05-28 20:26:40 UTC",
+        "nociloop reset",
+    ):
+        assert part in line
+
+
+@pytest.mark.parametrize("wall_ns", (10**30, -(10**30), 2**63))
+def test_a_time_that_is_none_is_said_as_it_stands(wall_ns: int):
+    assert said_at(wall_ns) in (f"{wall_ns} ns", "2262-04-11 23:47:16 UTC")
+
+
+def test_what_is_kept_after_each_effect():
+    def kept(before: Latched, *effects: object) -> Latched | None:
+        return after(before, "s-1", effects, 5)  # type: ignore[arg-type]
+
+    assert kept(ARMED) is None
+    assert kept(ARMED, PetRelay()) is None
+    new = kept(clear("rig-1"), PetRelay(), MarkArmed())
+    assert new == Latched(
+        schema=1, rig="rig-1", mark="armed", session_id="s-1", at_wall_ns=5, code="", text=""
+    )
+    tripped = kept(ARMED, Latch(code="ILK-001", text="x" * 400))
+    assert tripped is not None
+    assert (tripped.mark, tripped.code, tripped.text, tripped.session_id) == (
+        "tripped", "ILK-001", "x" * 300, "s-1",
+    )  # fmt: skip
+    reset = kept(TRIPPED, Unlatch(reset=True))
+    assert reset is not None
+    assert (reset.mark, reset.session_id, reset.code, reset.text) == ("reset", "s-0", "", "")
+    assert kept(clear("rig-1"), Unlatch(reset=True)) == msgspec.structs.replace(reset, session_id="s-1")
+    assert kept(ARMED, Unlatch(reset=False)) == msgspec.structs.replace(reset, mark="clear", session_id="s-1")
+
+
+# The file
+
+
+def test_what_was_put_is_read(tmp_path: Path):
+    file = LatchFile(tmp_path, "rig-1")
+    assert file.read() == clear("rig-1")
+    for latched in (ARMED, TRIPPED, clear("rig-1")):
+        file.put(latched)
+        assert file.read() == latched
+    assert [path.name for path in tmp_path.iterdir()] == ["rig-1.json"]
+    assert file.path.stat().st_mode & 0o137 == 0
+
+
+@settings(max_examples=60)
+@given(content=st.binary(max_size=200))
+def test_a_file_that_cannot_be_understood_is_a_latch(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+):
+    file = LatchFile(tmp_path_factory.mktemp("rig"), "rig-1")
+    file.path.write_bytes(content)
+    assert trip_of(file.read())[0] == "ILK-004"
+    assert "cannot be understood" in said(file.read())
+
+
+@pytest.mark.parametrize(
+    "bent", [{"rig": "rig-2"}, {"schema": 2}, {"mark": "fine"}, {"extra": 1}, {"at_wall_ns": "now"}], ids=str
+)
+def test_a_file_of_another_rig_or_schema_is_a_latch(tmp_path: Path, bent: dict[str, object]):
+    file = LatchFile(tmp_path, "rig-1")
+    cleared = msgspec.to_builtins(clear("rig-1"))
+    file.path.write_bytes(msgspec.json.encode(cleared | bent))
+    assert trip_of(file.read())[0] == "ILK-004"
+
+
+def test_a_torn_or_a_huge_file_is_a_latch(tmp_path: Path):
+    file = LatchFile(tmp_path, "rig-1")
+    whole = msgspec.json.encode(clear("rig-1"))
+    for content in (whole[:-1], whole + b" " * BYTES_MAX + b"x", b"", b"null", b"[" * 3000):
+        file.path.write_bytes(content)
+        assert trip_of(file.read())[0] == "ILK-004"
+
+
+def test_a_file_that_cannot_be_read_refuses_the_start(tmp_path: Path):
+    file = LatchFile(tmp_path, "rig-1")
+    file.path.mkdir()
+    with pytest.raises(SiteError, match=r"rig-1.json: .*expected the rig's last state"):
+        file.read()
+
+
+def test_a_session_id_that_was_reset_is_never_used_again(tmp_path: Path):
+    file = LatchFile(tmp_path, "rig-1")
+    file.put(msgspec.structs.replace(TRIPPED, mark="reset"))
+    with pytest.raises(Refused, match="s-0, which has been reset; expected a new one"):
+        _last_session(file, "s-0")
+    assert _last_session(file, "s-1").mark == "reset"
+    file.put(TRIPPED)
+    assert _last_session(file, "s-0") == TRIPPED
+
+
+def test_a_state_that_cannot_be_kept_refuses_the_start(tmp_path: Path):
+    file = LatchFile(tmp_path / "gone", "rig-1")
+    with pytest.raises(Refused, match="set NOCILOOP_STATE_DIR"):
+        _last_session(file, "s-1")
+
+
+def test_it_is_kept_before_its_entry_counts_as_durable(tmp_path: Path):
+    file = LatchFile(tmp_path, "rig-1")
+    ledger = Ledger(tmp_path / "ledger.jsonl", watched(tmp_path), file)
+    ledger.start()
+    for seq, latched in enumerate((ARMED, TRIPPED, None)):
+        line = Close(prev="", seq=seq, kind="closed", now=armed().now, status=0)
+        ledger.append(line, latched)
+        until(lambda at=seq + 1: at in ledger.news())  # type: ignore[misc]
+        assert file.read() == (latched or TRIPPED)
+    ledger.keep(ARMED)
+    until(lambda: file.read() == ARMED)
+    assert ledger.close(5.0)
+    assert (tmp_path / "ledger.jsonl").read_bytes().count(b"\n") == 3
+    assert ledger.head != GENESIS_HASH
+
+
+def test_a_latch_that_cannot_be_kept_is_a_ledger_that_failed(tmp_path: Path):
+    folder = tmp_path / "rigs"
+    folder.mkdir()
+    ledger = Ledger(tmp_path / "ledger.jsonl", watched(tmp_path), LatchFile(folder, "rig-1"))
+    folder.rmdir()
+    ledger.start()
+    ledger.append(Close(prev="", seq=0, kind="closed", now=armed().now, status=0), ARMED)
+    said_: list[object] = []
+
+    def heard() -> bool:
+        said_.extend(ledger.news())
+        return bool(said_)
+
+    until(heard)
+    assert isinstance(said_[0], LedgerTrouble)
+    assert said_[0].kind == "failed"
+    assert "rig-1.json" in said_[0].text
+    assert not ledger.close(5.0)
+
+
+# Where it stands
+
+
+def test_the_site_s_directory_else_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    assert state_directory(tmp_path) == tmp_path
+    assert state_directory(tmp_path / "none") == tmp_path / "xdg" / "nociloop"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert state_directory(tmp_path / "none") == tmp_path / ".local" / "state" / "nociloop"
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path / "own"))
+    assert state_directory() == tmp_path / "own"
+    assert state_folder("rigs") == tmp_path / "own" / "rigs"
+    assert Path("/var/lib/nociloop") == SITE_STATE
+
+
+def test_a_user_without_a_home_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(SiteError, match="no home directory"):
+        state_directory(tmp_path / "none")
+
+
+def test_a_folder_that_anybody_may_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path))
+    (tmp_path / "rigs").mkdir()
+    os.chmod(tmp_path / "rigs", 0o777)
+    with pytest.raises(SiteError, match="anybody may write it"):
+        state_folder("rigs")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path / "file"))
+    with pytest.raises(SiteError, match="set NOCILOOP_STATE_DIR"):
+        state_folder("rigs")
+
+
+def test_the_code_of_a_crash_is_no_code_of_a_step():
+    assert trips.UNFINISHED.code == "ILK-004"
