@@ -7,6 +7,8 @@ it at a start finds a session that had none. What cannot be read is a latch, too
 from __future__ import annotations
 
 import datetime
+import errno
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,7 @@ import msgspec
 
 from drivers.stimulation import Value
 from safety import trips
-from safety.regular_file import put_durably, read_regular
+from safety.regular_file import sync_directory
 from safety.site import SiteError
 from safety.state import Effect, Latch, MarkArmed, Unlatch
 
@@ -44,22 +46,33 @@ _decoder = msgspec.json.Decoder(Latched)
 
 
 class LatchFile:
-    """The file of one rig. `read` at the start, `put` by the ledger's thread."""
+    """The file of one rig, open from the start on: what is kept later needs no descriptor and no new name.
+
+    It is written in place, and a write that a power cut tears is safe: what cannot be understood is a latch, and nothing
+    is armed before `armed` is whole.
+    """
 
     def __init__(self, folder: Path, rig: str) -> None:
+        """Open it, or make it; raises SiteError."""
         self.path = folder / f"{rig}.json"
         self._rig = rig
-
-    def read(self) -> Latched:
-        """What the last session left. No file is a new rig; one that cannot be understood is tripped. Raises SiteError."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            content = read_regular(self.path, BYTES_MAX, follow=False)
-        except FileNotFoundError:
-            return clear(self._rig)
+            try:
+                self._fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o640)
+                self.put(clear(rig))
+                sync_directory(folder)
+            except FileExistsError:
+                self._fd = os.open(self.path, flags)
+            self._content = os.pread(self._fd, BYTES_MAX + 1, 0)
         except OSError as error:
             raise SiteError(
                 f"{self.path}: {error.strerror}, expected the rig's last state; mend it"
             ) from error
+
+    def read(self) -> Latched:
+        """What the last session left; what cannot be understood is tripped."""
+        content = self._content
         if len(content) > BYTES_MAX:
             return self._unreadable(f"it is longer than {BYTES_MAX} bytes")
         try:
@@ -72,7 +85,19 @@ class LatchFile:
 
     def put(self, latched: Latched) -> None:
         """Keep it, down to the disk; raises OSError."""
-        put_durably(self.path, msgspec.json.encode(latched) + b"\n", 0o640)
+        content = (msgspec.json.encode(latched) + b"\n").ljust(BYTES_MAX)
+        try:
+            written = os.pwrite(self._fd, content, 0)
+            os.ftruncate(self._fd, BYTES_MAX)
+            os.fsync(self._fd)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        if written != BYTES_MAX:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self._content = content
+
+    def close(self) -> None:
+        os.close(self._fd)
 
     def _unreadable(self, why: str) -> Latched:
         text = f"{trips.UNFINISHED.text}: {self.path.name} cannot be understood, {why}"

@@ -36,29 +36,24 @@ def interlock_for_reset(limits: Path, rig: str) -> Iterator[Path]:
     try:
         run_dir = state_folder(f"{RIGS}/resets-of-{rig}") / session
         run_dir.mkdir()
+        errors = (run_dir / "interlock.err").open("wb")
     except SiteError as error:
         raise NotReset(str(error)) from error
     except OSError as error:
         raise NotReset(f"{error.filename}: {error.strerror}; the reset needs a ledger of its own") from error
     alive, ours = os.pipe2(os.O_CLOEXEC)
-    interlock = subprocess.Popen(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "safety.start",
-                "--shadow",
-                "--limits",
-                str(limits),
-                "--run-dir",
-                str(run_dir),
-            ),
-            *("--session-id", session, "--session-digest", "0" * 64, "--parent-fd", str(alive)),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        pass_fds=(alive,),
-    )
+    files = ["--limits", str(limits), "--run-dir", str(run_dir)]
+    with errors:
+        interlock = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "safety.start", "--shadow", *files, "--session-id", session),
+                *("--session-digest", "0" * 64, "--parent-fd", str(alive)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=(alive,),
+        )
     os.close(alive)
     try:
         yield Path(_tripped(interlock, rig)) / ACTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed
 from safety import trips
-from safety.entries import GENESIS_HASH, Close
+from safety.entries import Close
 from safety.events import EndAsked, HostGone, LedgerTrouble, PauseAsked, RelaySaid
 from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, said, said_at, trip_of
 from safety.ledger import Ledger
@@ -225,14 +226,46 @@ def test_what_is_kept_after_each_effect():
 # The file
 
 
-def test_what_was_put_is_read(tmp_path: Path):
-    file = LatchFile(tmp_path, "rig-1")
-    assert file.read() == clear("rig-1")
-    for latched in (ARMED, TRIPPED, clear("rig-1")):
+@pytest.fixture
+def open_latch(tmp_path: Path) -> Iterator[Callable[..., LatchFile]]:
+    """The rig's file as a start opens it, with `content` in it where there is any."""
+    opened: list[LatchFile] = []
+
+    def open_(content: bytes | None = None) -> LatchFile:
+        if content is not None:
+            (tmp_path / "rig-1.json").write_bytes(content)
+        opened.append(LatchFile(tmp_path, "rig-1"))
+        return opened[-1]
+
+    yield open_
+    for file in opened:
+        file.close()
+
+
+def test_what_was_put_is_read(open_latch: Callable[..., LatchFile], tmp_path: Path):
+    file = open_latch()
+    assert file.read() == open_latch().read() == clear("rig-1")
+    for latched in (TRIPPED, ARMED, clear("rig-1")):
         file.put(latched)
-        assert file.read() == latched
+        assert file.read() == open_latch().read() == latched
     assert [path.name for path in tmp_path.iterdir()] == ["rig-1.json"]
     assert file.path.stat().st_mode & 0o137 == 0
+    assert file.path.stat().st_size == BYTES_MAX
+
+
+@pytest.mark.parametrize("cut", range(0, 4097, 128))
+def test_a_torn_write_is_the_old_or_a_latch_and_never_arms(
+    open_latch: Callable[..., LatchFile], tmp_path: Path, cut: int
+):
+    """Armed over clear: until it is whole nothing is armed. Tripped over armed: either way it is a latch."""
+    images = []
+    for latched in (clear("rig-1"), ARMED, TRIPPED):
+        open_latch().put(latched)
+        images.append((tmp_path / "rig-1.json").read_bytes())
+    clean, armed_, tripped_ = images
+    torn = open_latch(armed_[:cut] + clean[cut:]).read()
+    assert torn.mark in ("clear", "armed") or trip_of(torn)[0] == "ILK-004"
+    assert trip_of(open_latch(tripped_[:cut] + armed_[cut:]).read())[0]
 
 
 @settings(max_examples=60)
@@ -240,39 +273,46 @@ def test_what_was_put_is_read(tmp_path: Path):
 def test_a_file_that_cannot_be_understood_is_a_latch(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ):
-    file = LatchFile(tmp_path_factory.mktemp("rig"), "rig-1")
-    file.path.write_bytes(content)
+    folder = tmp_path_factory.mktemp("rig")
+    (folder / "rig-1.json").write_bytes(content)
+    file = LatchFile(folder, "rig-1")
     assert trip_of(file.read())[0] == "ILK-004"
     assert "cannot be understood" in said(file.read())
+    file.close()
 
 
 @pytest.mark.parametrize(
     "bent", [{"rig": "rig-2"}, {"schema": 2}, {"mark": "fine"}, {"extra": 1}, {"at_wall_ns": "now"}], ids=str
 )
-def test_a_file_of_another_rig_or_schema_is_a_latch(tmp_path: Path, bent: dict[str, object]):
-    file = LatchFile(tmp_path, "rig-1")
+def test_a_file_of_another_rig_or_schema_is_a_latch(
+    open_latch: Callable[..., LatchFile], bent: dict[str, object]
+):
     cleared = msgspec.to_builtins(clear("rig-1"))
-    file.path.write_bytes(msgspec.json.encode(cleared | bent))
-    assert trip_of(file.read())[0] == "ILK-004"
+    assert trip_of(open_latch(msgspec.json.encode(cleared | bent)).read())[0] == "ILK-004"
 
 
-def test_a_torn_or_a_huge_file_is_a_latch(tmp_path: Path):
-    file = LatchFile(tmp_path, "rig-1")
+def test_a_cut_or_a_huge_file_is_a_latch(open_latch: Callable[..., LatchFile]):
     whole = msgspec.json.encode(clear("rig-1"))
-    for content in (whole[:-1], whole + b" " * BYTES_MAX + b"x", b"", b"null", b"[" * 3000):
-        file.path.write_bytes(content)
-        assert trip_of(file.read())[0] == "ILK-004"
+    for content in (whole[:-1], whole.ljust(BYTES_MAX + 1), b"", b"null", b"[" * 3000, b"\0" * BYTES_MAX):
+        assert trip_of(open_latch(content).read())[0] == "ILK-004"
+    assert trip_of(open_latch(whole.ljust(BYTES_MAX)).read())[0] == ""
 
 
-def test_a_file_that_cannot_be_read_refuses_the_start(tmp_path: Path):
-    file = LatchFile(tmp_path, "rig-1")
-    file.path.mkdir()
+@pytest.mark.parametrize("what", ("directory", "pipe", "link"))
+def test_what_is_no_file_refuses_the_start(tmp_path: Path, what: str):
+    path = tmp_path / "rig-1.json"
+    if what == "directory":
+        path.mkdir()
+    elif what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SiteError, match=r"rig-1.json: .*expected the rig's last state"):
-        file.read()
+        LatchFile(tmp_path, "rig-1")
 
 
-def test_a_session_id_that_was_reset_is_never_used_again(tmp_path: Path):
-    file = LatchFile(tmp_path, "rig-1")
+def test_a_session_id_that_was_reset_is_never_used_again(open_latch: Callable[..., LatchFile]):
+    file = open_latch()
     file.put(msgspec.structs.replace(TRIPPED, mark="reset"))
     with pytest.raises(Refused, match="s-0, which has been reset; expected a new one"):
         _last_session(file, "s-0")
@@ -282,32 +322,37 @@ def test_a_session_id_that_was_reset_is_never_used_again(tmp_path: Path):
 
 
 def test_a_state_that_cannot_be_kept_refuses_the_start(tmp_path: Path):
-    file = LatchFile(tmp_path / "gone", "rig-1")
+    file = LatchFile(tmp_path, "rig-1")
+    file.close()
     with pytest.raises(Refused, match="set NOCILOOP_STATE_DIR"):
         _last_session(file, "s-1")
 
 
-def test_it_is_kept_before_its_entry_counts_as_durable(tmp_path: Path):
-    file = LatchFile(tmp_path, "rig-1")
+def test_a_state_that_is_too_long_is_not_cut(open_latch: Callable[..., LatchFile]):
+    file = open_latch()
+    with pytest.raises(OSError, match=r"rig-1\.json"):
+        file.put(msgspec.structs.replace(ARMED, session_id="x" * BYTES_MAX))
+
+
+def test_it_is_kept_before_its_entry_counts_as_durable(open_latch: Callable[..., LatchFile], tmp_path: Path):
+    file = open_latch()
     ledger = Ledger(tmp_path / "ledger.jsonl", watched(tmp_path), file)
     ledger.start()
     for seq, latched in enumerate((ARMED, TRIPPED, None)):
         line = Close(prev="", seq=seq, kind="closed", now=armed().now, status=0)
         ledger.append(line, latched)
         until(lambda at=seq + 1: at in ledger.news())  # type: ignore[misc]
-        assert file.read() == (latched or TRIPPED)
+        assert open_latch().read() == (latched or TRIPPED)
     ledger.keep(ARMED)
     until(lambda: file.read() == ARMED)
     assert ledger.close(5.0)
     assert (tmp_path / "ledger.jsonl").read_bytes().count(b"\n") == 3
-    assert ledger.head != GENESIS_HASH
 
 
 def test_a_latch_that_cannot_be_kept_is_a_ledger_that_failed(tmp_path: Path):
-    folder = tmp_path / "rigs"
-    folder.mkdir()
-    ledger = Ledger(tmp_path / "ledger.jsonl", watched(tmp_path), LatchFile(folder, "rig-1"))
-    folder.rmdir()
+    file = LatchFile(tmp_path, "rig-1")
+    ledger = Ledger(tmp_path / "ledger.jsonl", watched(tmp_path), file)
+    file.close()
     ledger.start()
     ledger.append(Close(prev="", seq=0, kind="closed", now=armed().now, status=0), ARMED)
     said_: list[object] = []

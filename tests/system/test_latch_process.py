@@ -1,0 +1,100 @@
+"""The latch over real processes: killed while armed, tripped, ended in order; reset as a person types it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from safety.latch import LatchFile
+from tests.system.interlock_rig import OPERATOR, ROOT, Rig, interlock_rig, together
+
+pytestmark = pytest.mark.system
+COMMAND = str(Path(sys.executable).with_name("nociloop"))
+
+
+def again(rig: Rig, session_id: str = "") -> dict[str, object]:
+    """Another interlock on the same world, in a run folder of its own."""
+    while rig.controllers:
+        rig.controllers.pop().close()
+    rig.run_dir = rig.run_dir.with_name(f"{rig.run_dir.name}+")
+    rig.run_dir.mkdir()
+    return rig.start(*(("--session-id", session_id) if session_id else ()))
+
+
+def kept(rig: Rig) -> str:
+    return LatchFile(rig.folder / "state" / "rigs", "demo").read().mark
+
+
+def typed_reset(rig: Rig) -> subprocess.CompletedProcess[str]:
+    phrase = rig.folder / "phrase"
+    phrase.write_text("a pass-phrase of the tests\n", encoding="utf-8")
+    words = ["reset", "--limits", str(rig.limits), "--person", OPERATOR, "--reason", "looked at it"]
+    return subprocess.run(
+        [COMMAND, *words, "--passphrase-file", str(phrase)],
+        capture_output=True, text=True, env=dict(rig.world.environment), cwd=ROOT, timeout=30, check=False,
+    )  # fmt: skip
+
+
+def test_killed_while_armed_it_starts_tripped_until_a_reset() -> None:
+    with interlock_rig() as rig:
+        rig.running()
+        assert kept(rig) == "armed"
+        assert rig.interlock is not None
+        rig.interlock.send_signal(signal.SIGKILL)
+        rig.interlock.wait(6)
+        line = str(again(rig)["latched"])
+        assert "ILK-004" in line and "nociloop reset" in line and "\n" not in line
+        status = rig.status()
+        assert (status.phase, status.code) == ("TRIPPED", "ILK-004")
+        assert not rig.act("arm").ok
+        done = typed_reset(rig)  # through the interlock that runs
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert "SAFE" in done.stdout
+        assert rig.interlock.wait(6) == 4
+        verdict = rig.verdict()
+        assert verdict.ok and verdict.closed, verdict
+        assert kept(rig) == "reset"
+        refused = again(rig)  # the same session id once more
+        assert "expected a new one" in str(refused["refused"])
+        assert rig.interlock.wait(6) == 3
+        assert again(rig, "s-new")["latched"] == ""
+
+
+def tripped_then_reset_without_a_session() -> None:
+    with interlock_rig() as rig:
+        rig.controller()
+        rig.arm()
+        rig.controllers.pop().close()
+        rig.until_tripped("ILK-202")
+        assert rig.end() == 4
+        assert kept(rig) == "tripped"
+        done = typed_reset(rig)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        ledgers = list((rig.folder / "state" / "rigs").glob("resets-of-demo/*/ledger.jsonl"))
+        assert len(ledgers) == 1
+        assert "looked at it" in ledgers[0].read_text(encoding="utf-8")
+        assert kept(rig) == "reset"
+        nothing = typed_reset(rig)
+        assert nothing.returncode == 2
+        assert "nothing to reset" in nothing.stderr and "Traceback" not in nothing.stderr
+        rig.nobody_left()
+
+
+def ended_in_order_starts_safe() -> None:
+    with interlock_rig() as rig:
+        controller = rig.controller()
+        rig.arm()
+        assert kept(rig) == "armed"
+        controller.end()
+        assert rig.interlock is not None
+        assert rig.interlock.wait(6) == 0
+        assert kept(rig) == "clear"
+        assert again(rig)["latched"] == ""
+
+
+def test_a_trip_is_reset_without_a_session_and_an_orderly_end_leaves_nothing() -> None:
+    together(tripped_then_reset_without_a_session, ended_in_order_starts_safe)
