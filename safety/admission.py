@@ -14,6 +14,7 @@ from safety import signature as signatures
 from safety.limit_values import Limits, Signed
 from safety.limits import LimitsErrors, load
 from safety.regular_file import read_regular
+from safety.site import SITE_STATE
 from safety.strict_table import FILE
 
 LIMITS_BYTES_MAX = 1_048_576
@@ -120,7 +121,7 @@ def judged(path: Path, digest: str, content: bytes, site: Path = trust.SITE_STOR
     )
 
 
-def serial_refusal(admitted: Admitted, site: Path = serials.SITE_STATE) -> str:
+def serial_refusal(admitted: Admitted, site: Path = SITE_STATE) -> str:
     """Why a session would not take a signed file's serial, a line; empty when it would. Nothing is kept."""
     limits, signed = admitted.limits, admitted.signed
     if signed is None:
