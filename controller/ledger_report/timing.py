@@ -139,7 +139,7 @@ def gaps_of(genesis: Genesis, entries: Sequence[Entry]) -> tuple[Gap, ...]:
     since_ns, ticks = genesis.now.mono_ns, 0
     for entry in entries:
         if entry.fold is not None:
-            ticks += entry.fold.counts.get("Tick", 0)
+            ticks += entry.fold.counts.ticks
         ticks += isinstance(entry.event, Tick)
         span_ns = entry.now.mono_ns - since_ns
         if span_ns - ticks * TICK_NS > max(GAP_NS, span_ns // GAP_PART):
