@@ -50,6 +50,8 @@ class Worker:
             pass  # it has ended: nothing will be read
         line = _line(process.stdout.fileno(), timeout_s)
         if line is None:
+            process.send_signal(signal.SIGUSR1)  # it writes where it is
+            time.sleep(0.2)
             self.kill()
             return Outcome("failed", f"no answer within {timeout_s:g} s: it hangs")
         if not line:

@@ -166,7 +166,8 @@ class BenchDevice:
             self._end()
             return
         self.stopping = True
-        self._fall(going, going.train.waveform)
+        if not going.falling:  # a fall that is under way is not begun anew: it would last longer for it
+            self._fall(going, going.train.waveform)
 
     def enable(self, closed: bool) -> None:
         """The relay's contact."""

@@ -25,20 +25,22 @@ from tests.safety.world import LONG, World, rules_of
 AMPLITUDES = st.sampled_from([0.0, 0.01, 0.1, 0.2, 0.4, 0.5, 1.0, 1.5, 2.0, 2.01, math.nan, -1.0, 1e308])
 RAMPS = st.sampled_from([50, 100, 400, 1000, 2000, 49])
 LEVELS = st.sampled_from([0.0, 10.0, 45.0, 60.0, 61.0, 100.0, math.nan, -45.0])
+STEPS_AFTER = 4  # steps that a session is looked at when it is over
 DELAYS = st.sampled_from([0, 1, 5, 20, 49, 60, 99, 150])
 
 
 class FaultyWorld(RuleBasedStateMachine):
     """One session under faults. Time passes only in `wait`, with ticks, beats and answers."""
 
-    @initialize(rtms=st.booleans(), armed=st.booleans(), small=st.booleans())
+    @initialize(rtms=st.booleans(), armed=st.sampled_from([True, True, True, False]), small=st.booleans())
     def begin(self, rtms: bool, armed: bool, small: bool) -> None:
         budgets = {"on_time_s": 6.0} if small else None
         self.world = World(rules_of("rtms" if rtms else "tacs", budgets=budgets))
         self.down_since_ns: int | None = None
-        self.was_armed = False
+        self.over = 0
         if armed:
             self.world.armed()
+            self.go_on(60)
 
     # Asking
 
@@ -82,6 +84,18 @@ class FaultyWorld(RuleBasedStateMachine):
         return self.world.mono_ns + (0, 1, 100, 900, 1_000)[onset] * MS
 
     # Time
+
+    @rule(ms=st.sampled_from([60, 150, 400]))
+    def go_on(self, ms: int) -> None:
+        """A controller that does as it should: it renews its hold in time, or asks for output where there is none."""
+        for _ in range(0, ms, 100):
+            if self.world.state.running is not None:
+                self.step_down_or_renew(1.0, 400)
+            elif self.world.modality == "tacs":
+                self.world.ask(hold(amplitude_ma_pp=0.4, ramp_up_ms=400))
+            else:
+                self.world.ask(pulses())
+            self.wait(min(ms, 100))
 
     @rule(ms=st.sampled_from([1, 7, 20, 20, 60, 60, 150, 400, 1_500]))
     def wait(self, ms: int) -> None:
@@ -251,6 +265,17 @@ class FaultyWorld(RuleBasedStateMachine):
     def holds(self) -> None:
         if hasattr(self, "world"):
             self._look()
+            self._not_over()
+
+    def _not_over(self) -> None:
+        """A session that has tripped and is at zero shows little more: after some steps another one begins, with output.
+        Without this nearly all steps of all sessions are made after the first fault, and hold of nothing."""
+        world = self.world
+        idle = world.phase != "ARMED" and world.state.stopping is None and world.device.output == 0.0
+        self.over = self.over + 1 if idle else 0
+        if self.over > STEPS_AFTER:
+            self.teardown()
+            self.begin(rtms=world.modality == "rtms", armed=True, small=len(world.entries) % 2 == 0)
 
     def teardown(self) -> None:
         """What the ledger holds leads to the same states again; and in the end all is at zero."""

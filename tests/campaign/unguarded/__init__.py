@@ -1,0 +1,1 @@
+"""Tests of tests: the safety tests must fail when one guard of the deciding code is removed."""

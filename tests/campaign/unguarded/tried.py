@@ -1,0 +1,170 @@
+"""Run the safety tests in a forked child with one guard removed, until the first test that notices.
+
+Tests and code are imported once, in the parent. Noticed is what a test says by an assertion; a time-out, or a fall of the
+code itself over what was removed, is told apart: it is void, for it would be no verdict of a test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import hypothesis
+import msgspec
+import pytest
+
+from tests.campaign.proof import ROOT
+
+TESTS = ROOT / "tests" / "safety"
+CHILD_S = 280.0
+FALLS_MAX = 25  # tests that fall over the removal before it is given up
+LAST = (
+    "test_stateful",
+    "test_oracle_sessions",
+    "test_interlock_steps",
+    "test_acts",
+)  # slow, and seldom the first
+COMMON = [
+    *("-p", "no:cacheprovider", "-p", "no:randomly", "-q", "--no-header", "--tb=short"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # all is imported before the children begin
+]
+CODE = tuple(str(ROOT / name) for name in ("safety", "drivers", "controller", "sim"))
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What the tests made of a removal: noticed by this test; unnoticed; or void, and why."""
+
+    answer: Literal["noticed", "unnoticed", "void"]
+    text: str
+    tests: int
+    took_s: float
+
+
+class Listener:
+    """Hears each test's verdict, and stops the run at the first that notices."""
+
+    def __init__(self) -> None:
+        self.noticed = ""
+        self.fallen: list[str] = []
+        self.tests = 0
+        self._session: pytest.Session | None = None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.when == "call":
+            self.tests += 1
+        if report.failed and call.excinfo is not None:
+            words = f"{item.nodeid}: {call.excinfo.typename}: {str(call.excinfo.value)[:200]}"
+            if _is_fall(call.excinfo):
+                self.fallen.append(words)
+            else:
+                self.noticed = words
+            if self._session is not None and (self.noticed or len(self.fallen) >= FALLS_MAX):
+                self._session.shouldstop = "noticed"
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.fallen.append(f"{report.nodeid}: cannot be collected")
+
+
+def _is_fall(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """A time-out, or an exception that rose in the code under test itself; what a test asserts or expects is a verdict."""
+    if isinstance(excinfo.value, AssertionError | pytest.fail.Exception):
+        return "Timeout" in str(excinfo.value)[:40]
+    path = str(excinfo.traceback[-1].path)
+    return isinstance(excinfo.value, TimeoutError | RecursionError | MemoryError) or path.startswith(CODE)
+
+
+def prepare() -> None:
+    """Import tests and code once: each child then begins where this one ended. No example of hypothesis is kept."""
+    hypothesis.settings.register_profile(
+        "unguarded", database=None, derandomize=True, deadline=None,
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    )  # fmt: skip
+    hypothesis.settings.load_profile("unguarded")
+    with contextlib.redirect_stdout(io.StringIO()):
+        status = pytest.main([*COMMON, "--collect-only", str(TESTS)])
+    if status != 0:
+        raise RuntimeError(f"the safety tests cannot be collected: {status}")
+    gc.collect()
+    gc.freeze()
+
+
+def ordered(near: Sequence[str]) -> list[str]:
+    """All test files of the safety core, those nearest to the guard first, the slow ones last."""
+    files = sorted(TESTS.rglob("test_*.py"))
+
+    def rank(path: Path) -> tuple[int, int, str]:
+        hits = [at for at, word in enumerate(near) if word in path.stem]
+        return path.stem in LAST, min(hits, default=len(near)), path.stem
+
+    return [str(path) for path in sorted(files, key=rank)]
+
+
+def tried(remove: Callable[[], None] | None, near: Sequence[str] = ()) -> Found:
+    """Fork, remove, run; what the child found, bounded in time."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _child(remove, ordered(near), writing)
+    os.close(writing)
+    begun_s, data = time.monotonic(), b""
+    try:
+        while (left_s := begun_s + CHILD_S - time.monotonic()) > 0:
+            if select.select([reading], [], [], left_s)[0]:
+                more = os.read(reading, 65_536)
+                if not more:
+                    break
+                data += more
+    finally:
+        os.close(reading)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    if not data:
+        return Found("void", "the tests ended without a word, or not in time", 0, time.monotonic() - begun_s)
+    return msgspec.json.decode(data, type=Found)
+
+
+def _child(remove: Callable[[], None] | None, files: list[str], writing: int) -> None:
+    begun_s = time.monotonic()
+    os.setsid()
+    try:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        if remove is not None:
+            remove()
+        listener = Listener()
+        status = pytest.main([*COMMON, *files], plugins=[listener])
+        answer, text = "unnoticed", ""
+        if listener.noticed:
+            answer, text = "noticed", listener.noticed
+        elif listener.fallen or status != 0:
+            answer, text = (
+                "void",
+                f"{len(listener.fallen)} fell: {' | '.join(listener.fallen[:2])} ({status})",
+            )
+        found = Found(answer, text[:600], listener.tests, time.monotonic() - begun_s)  # type: ignore[arg-type]
+        os.write(writing, msgspec.json.encode(found))
+    except BaseException as error:  # noqa: BLE001 - told to the parent, and this child ends here in any case
+        os.write(
+            writing, msgspec.json.encode(Found("void", f"{type(error).__name__}: {error}"[:600], 0, 0.0))
+        )
+    finally:
+        os._exit(0)
