@@ -10,7 +10,7 @@ import os
 from typing import Final, TextIO
 
 from controller.eeg import Block, Cycle
-from controller.finished.values import AMPLITUDE_UNIT
+from controller.finished.values import AMPLITUDE_UNIT, PULSED
 from controller.taps import Event, Offered
 from safety.messages import DeliveryReport, Permit, PhaseChanged, Refusal, Trip
 
@@ -158,7 +158,7 @@ class Console:
         text = f"{0.0 if over else self._level:.2f} {self._unit}"
         if self._level and not over and self._phase != "ARMED":
             text = f"last reported {text}"
-        return f"{text}, {self._pulses} pulses" if self._modality == "rtms" else text
+        return f"{text}, {self._pulses} pulses" if self._modality in PULSED else text
 
     def _elapsed_s(self) -> float:
         return (self._now_ns - self._begun_ns) / 1e9

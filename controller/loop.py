@@ -15,7 +15,7 @@ from controller.quality import blanking
 from controller.source import Silence, Source
 from controller.taps import Event, Taps
 from controller.window import BlockRefused, Epoch, Window
-from drivers.stimulation import PulseTrain, Train
+from drivers.stimulation import Hold, Train
 from safety.client import InterlockClient, InterlockLost, Verdict
 from safety.messages import Pending, Permit, Refusal, Request
 
@@ -162,11 +162,7 @@ class Loop:
 
     def _expect(self, request: Request | None, verdict: Verdict | None) -> None:
         """Pulses that are permitted spoil the EEG before their delivery is reported: blank what is permitted."""
-        if (
-            request is None
-            or not isinstance(verdict, Permit)
-            or not isinstance(request.train.waveform, PulseTrain)
-        ):
+        if request is None or not isinstance(verdict, Permit) or isinstance(request.train.waveform, Hold):
             return
         blank = blanking(verdict.read_ns, verdict.lease_until_ns)
         self._parts.window.blank(blank.from_ns, blank.to_ns, blank.hold_until_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivers.stimulation import Delivery, Hold, PulseTrain, Train, amplitude, duration_ns
+from drivers.stimulation import Delivery, Hold, Train, amplitude, duration_ns, n_pulses
 
 # A device reports the end of a train at once. This much later the report is taken for lost. Own choice.
 GRACE_NS = 1_000_000_000
@@ -28,7 +28,10 @@ class Assumed:
     def fired(self, token: int, train: Train, onset_ns: int) -> None:
         """A train was sent to start at `onset_ns`."""
         self._fired[token] = _Fired(
-            train=train, reported_ns=onset_ns, ends_ns=onset_ns + _lasts_ns(train), pulses_left=_pulses(train)
+            train=train,
+            reported_ns=onset_ns,
+            ends_ns=onset_ns + _lasts_ns(train),
+            pulses_left=n_pulses(train),
         )
 
     def renewed(self, token: int, onset_ns: int) -> None:
@@ -104,7 +107,3 @@ class Assumed:
 def _lasts_ns(train: Train) -> int:
     wave = train.waveform
     return duration_ns(train) + (wave.ramp_down_ms * 1_000_000 if isinstance(wave, Hold) else 0)
-
-
-def _pulses(train: Train) -> int:
-    return train.waveform.n_pulses if isinstance(train.waveform, PulseTrain) else 0

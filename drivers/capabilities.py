@@ -11,6 +11,8 @@ Quantity = Literal[
     "amplitude_ma_pp",
     "frequency_hz",
     "phase_rad",
+    "low_hz",
+    "high_hz",
     "amplitude_ma",
     "width_us",
     "gap_us",
@@ -23,6 +25,8 @@ Quantity = Literal[
     "amplitude_pct_mso",
     "rate_hz",
     "n_pulses",
+    "bursts_hz",
+    "n_bursts",
 ]
 
 

@@ -34,12 +34,16 @@ ENVELOPES = {
     "second_width_us": Envelope(low=1.0, high=10_000.0, step=0.0),
     "pulses_per_burst": Envelope(low=1.0, high=100.0, step=1.0),
     "rate_in_burst_hz": Envelope(low=0.1, high=10_000.0, step=0.0),
+    "low_hz": Envelope(low=0.1, high=640.0, step=0.0),
+    "high_hz": Envelope(low=0.1, high=640.0, step=0.0),
     "ramp_up_ms": Envelope(low=10.0, high=30_000.0, step=1.0),
     "ramp_down_ms": Envelope(low=10.0, high=30_000.0, step=1.0),
     "duration_ms": Envelope(low=50.0, high=500.0, step=1.0),
     "amplitude_pct_mso": Envelope(low=0.0, high=100.0, step=0.0),
     "rate_hz": Envelope(low=0.1, high=10_000.0, step=0.0),
     "n_pulses": Envelope(low=1.0, high=10_000.0, step=1.0),
+    "bursts_hz": Envelope(low=0.1, high=100.0, step=0.0),
+    "n_bursts": Envelope(low=1.0, high=10_000.0, step=1.0),
 }
 OUTPUTS = ("F3", "F4", "Oz", "coil")
 # Of good contacts, so that a shadow session is judged as one with a stimulator; nothing is measured. Own choice.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import cast
 
 from drivers.capabilities import Capabilities, Envelope, Grade
 from drivers.device_clock import DeviceClock
@@ -67,7 +67,7 @@ class Machine:
     def modalities(self) -> tuple[Modality, ...]:
         """Those of the device that this driver knows, in its order."""
         names = self._identity.modalities if self._identity else ()
-        return tuple(cast(Modality, name) for name in names if name in get_args(Modality))
+        return tuple(cast(Modality, name) for name in names if name in KEYS)
 
     def identified(self, identity: Identity) -> None:
         """The device said who it is."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
 
 from drivers.capabilities import Envelope, Quantity
 from drivers.open_device_codec import Line, LineError, Span, integer, text
@@ -163,23 +162,20 @@ def _stored(key: Key, stored: int, sent: str | int, asked: float) -> float:
 
 
 def _waveform(asked: Train, stored: Mapping[str, float]) -> Hold | PulseTrain:
-    match asked.waveform:
-        case Hold():
-            return Hold(
-                carrier=Sine(
-                    amplitude_ma_pp=stored["amplitude_ma_pp"],
-                    frequency_hz=stored["frequency_hz"],
-                    phase_rad=stored["phase_rad"],
-                ),
-                ramp_up_ms=int(stored["ramp_up_ms"]),
-                ramp_down_ms=int(stored["ramp_down_ms"]),
-                duration_ms=int(stored["duration_ms"]),
-            )
-        case PulseTrain():
-            return PulseTrain(
-                pulse=MagneticPulse(amplitude_pct_mso=stored["amplitude_pct_mso"]),
-                rate_hz=stored["rate_hz"],
-                n_pulses=int(stored["n_pulses"]),
-            )
-        case _:
-            assert_never(asked.waveform)
+    """The waveform of the stored numbers; only a whole train of KEYS is ever sent, so that a hold is one of a sine."""
+    if isinstance(asked.waveform, Hold):
+        return Hold(
+            carrier=Sine(
+                amplitude_ma_pp=stored["amplitude_ma_pp"],
+                frequency_hz=stored["frequency_hz"],
+                phase_rad=stored["phase_rad"],
+            ),
+            ramp_up_ms=int(stored["ramp_up_ms"]),
+            ramp_down_ms=int(stored["ramp_down_ms"]),
+            duration_ms=int(stored["duration_ms"]),
+        )
+    return PulseTrain(
+        pulse=MagneticPulse(amplitude_pct_mso=stored["amplitude_pct_mso"]),
+        rate_hz=stored["rate_hz"],
+        n_pulses=int(stored["n_pulses"]),
+    )

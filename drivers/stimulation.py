@@ -1,7 +1,8 @@
 """Waveforms and their nesting: Pulse, Burst, Train, Ramp, Hold; outputs; Delivery.
 
-The unit ends a field's name. Amplitudes keep the convention of their field: tACS is quoted peak to peak,
-rTMS in % of maximum stimulator output; there is no bare "amplitude". Every waveform ends by itself.
+The unit ends a field's name. Amplitudes keep the convention of their field: tACS and tRNS are quoted peak to peak,
+tDCS from zero to peak, TMS in % of maximum stimulator output; there is no bare "amplitude". Every waveform ends by
+itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import msgspec
 
 Modality = Literal[
     "tacs",
+    "tdcs",
+    "trns",
     "rtms",
+    "tbs",
 ]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
@@ -37,6 +41,30 @@ class Sine(Part, frozen=True, tag="sine"):
     amplitude_ma_pp: float
     frequency_hz: float
     phase_rad: float = 0.0
+
+    @property
+    def charging_ma(self) -> float:
+        """The current by which charge is counted: the peak, all the time."""
+        return self.amplitude_ma_pp / 2
+
+
+class Direct(Part, frozen=True, tag="direct"):
+    """A direct current; the amplitude is from zero to peak, as tDCS is quoted (Antal 2017). Shares give its sign."""
+
+    amplitude_ma: float
+
+    @property
+    def charging_ma(self) -> float:
+        """The current by which charge is counted: all of it."""
+        return self.amplitude_ma
+
+
+class Noise(Part, frozen=True, tag="noise"):
+    """A random current of a band; the amplitude is **peak to peak**, the most that ever comes out."""
+
+    amplitude_ma_pp: float
+    low_hz: float
+    high_hz: float
 
     @property
     def charging_ma(self) -> float:
@@ -73,7 +101,7 @@ class Pulses(Part, frozen=True, tag="pulses"):
         return self.amplitude_ma * self.width_us * 1e-6 * self.rate_hz * self.pulses_per_burst
 
 
-Carrier = Sine | Pulses
+Carrier = Sine | Direct | Noise | Pulses
 
 
 class PulseTrain(Part, frozen=True, tag="pulse_train"):
@@ -82,6 +110,16 @@ class PulseTrain(Part, frozen=True, tag="pulse_train"):
     pulse: MagneticPulse
     rate_hz: float
     n_pulses: int
+
+
+class BurstTrain(Part, frozen=True, tag="burst_train"):
+    """Bursts of pulses, as theta burst stimulation nests them. It ends after `n_bursts` and cannot be renewed."""
+
+    pulse: MagneticPulse
+    pulses_per_burst: int
+    rate_in_burst_hz: float
+    bursts_hz: float
+    n_bursts: int
 
 
 class Hold(Part, frozen=True, tag="hold"):
@@ -96,7 +134,7 @@ class Hold(Part, frozen=True, tag="hold"):
     duration_ms: int
 
 
-Waveform = PulseTrain | Hold
+Waveform = PulseTrain | BurstTrain | Hold
 
 
 class Output(Part, frozen=True):
@@ -136,8 +174,14 @@ def is_whole(train: Train) -> bool:
     match train.modality:
         case "tacs":
             return isinstance(wave, Hold) and isinstance(wave.carrier, Sine)
+        case "tdcs":
+            return isinstance(wave, Hold) and isinstance(wave.carrier, Direct)
+        case "trns":
+            return isinstance(wave, Hold) and isinstance(wave.carrier, Noise)
         case "rtms":
             return isinstance(wave, PulseTrain)
+        case "tbs":
+            return isinstance(wave, BurstTrain)
         case _:
             assert_never(train.modality)
 
@@ -151,6 +195,14 @@ def quantities(train: Train) -> dict[str, float]:
                 "amplitude_pct_mso": wave.pulse.amplitude_pct_mso,
                 "rate_hz": wave.rate_hz,
                 "n_pulses": wave.n_pulses,
+            }
+        case BurstTrain():
+            return {
+                "amplitude_pct_mso": wave.pulse.amplitude_pct_mso,
+                "pulses_per_burst": wave.pulses_per_burst,
+                "rate_in_burst_hz": wave.rate_in_burst_hz,
+                "bursts_hz": wave.bursts_hz,
+                "n_bursts": wave.n_bursts,
             }
         case Hold():
             return {
@@ -171,6 +223,14 @@ def _carried(carrier: Carrier) -> dict[str, float]:
                 "frequency_hz": carrier.frequency_hz,
                 "phase_rad": carrier.phase_rad,
             }
+        case Direct():
+            return {"amplitude_ma": carrier.amplitude_ma}
+        case Noise():
+            return {
+                "amplitude_ma_pp": carrier.amplitude_ma_pp,
+                "low_hz": carrier.low_hz,
+                "high_hz": carrier.high_hz,
+            }
         case Pulses():
             return {
                 "amplitude_ma": carrier.amplitude_ma,
@@ -189,7 +249,7 @@ def amplitude_quantity(train: Train) -> str:
     """The name of the quantity that is a train's amplitude; its end is the unit."""
     wave = train.waveform
     match wave:
-        case PulseTrain():
+        case PulseTrain() | BurstTrain():
             return "amplitude_pct_mso"
         case Hold():
             return _amplitude_of(wave.carrier)
@@ -199,16 +259,16 @@ def amplitude_quantity(train: Train) -> str:
 
 def _amplitude_of(carrier: Carrier) -> str:
     match carrier:
-        case Sine():
+        case Sine() | Noise():
             return "amplitude_ma_pp"
-        case Pulses():
+        case Direct() | Pulses():
             return "amplitude_ma"
         case _:
             assert_never(carrier)
 
 
 def amplitude(train: Train) -> float:
-    """The amplitude of a train in its own unit (mA peak to peak, mA of the first phase, % MSO)."""
+    """The amplitude of a train in its own unit (mA peak to peak, mA, mA of the first phase, % MSO)."""
     return quantities(train)[amplitude_quantity(train)]
 
 
@@ -217,7 +277,7 @@ def with_amplitude(train: Train, value: float) -> Train:
     wave, replace = train.waveform, msgspec.structs.replace
     bent = {amplitude_quantity(train): value}
     match wave:
-        case PulseTrain():
+        case PulseTrain() | BurstTrain():
             return replace(train, waveform=replace(wave, pulse=replace(wave.pulse, **bent)))
         case Hold():
             return replace(train, waveform=replace(wave, carrier=replace(wave.carrier, **bent)))
@@ -225,12 +285,28 @@ def with_amplitude(train: Train, value: float) -> Train:
             assert_never(wave)
 
 
+def n_pulses(train: Train) -> int:
+    """The pulses of a train that ends by their number; those of a hold are not counted."""
+    wave = train.waveform
+    match wave:
+        case PulseTrain():
+            return wave.n_pulses
+        case BurstTrain():
+            return wave.pulses_per_burst * wave.n_bursts
+        case Hold():
+            return 0
+        case _:
+            assert_never(wave)
+
+
 def duration_ns(train: Train) -> int:
-    """How long a train lasts when it is left alone: pulses / rate, as Rossi 2009 counts it; or the lease."""
+    """How long a train lasts when it is left alone: pulses or bursts / rate, as Rossi 2009 counts it; or the lease."""
     wave = train.waveform
     match wave:
         case PulseTrain():
             return round(wave.n_pulses / wave.rate_hz * 1e9)
+        case BurstTrain():
+            return round(wave.n_bursts / wave.bursts_hz * 1e9)
         case Hold():
             return wave.duration_ms * 1_000_000
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from drivers.stimulation import Delivery, Hold, PulseTrain, amplitude
+from drivers.stimulation import Delivery, Hold, amplitude, n_pulses
 from safety import dose as doses
 from safety import trips
 from safety.events import Now
@@ -81,10 +81,10 @@ def _excess(running: Running, delivery: Delivery) -> str:
         return "a slice that ends before it starts"
     if delivery.start_ns < running.onset_ns - TIME_SLACK_NS:
         return f"{(running.onset_ns - delivery.start_ns) // 1_000_000} ms before its onset"
-    if isinstance(running.train.waveform, PulseTrain):
+    if not isinstance(running.train.waveform, Hold):
         total = running.pulses + delivery.n_pulses
-        if not delivery.n_pulses >= 0 or total > running.train.waveform.n_pulses:
-            return f"{total} pulses, permitted {running.train.waveform.n_pulses}"
+        if not delivery.n_pulses >= 0 or total > n_pulses(running.train):
+            return f"{total} pulses, permitted {n_pulses(running.train)}"
     elif delivery.n_pulses:
         return f"{delivery.n_pulses} pulses of a hold"
     if delivery.amplitude > 0.0 and delivery.end_ns > running.zero_ns + TIME_SLACK_NS:
@@ -95,7 +95,7 @@ def _excess(running: Running, delivery: Delivery) -> str:
 def _count(state: State, running: Running, delivery: Delivery) -> State:
     """Add a slice to the confirmed dose."""
     spent = exposure(running.train, max(0, delivery.end_ns - delivery.start_ns), delivery.amplitude)
-    if isinstance(running.train.waveform, PulseTrain):
+    if not isinstance(running.train.waveform, Hold):
         spent = msgspec.structs.replace(spent, n_pulses=max(0, delivery.n_pulses))
     confirmed = doses.plus(state.dose.confirmed, spent)
     return msgspec.structs.replace(state, dose=msgspec.structs.replace(state.dose, confirmed=confirmed))
@@ -115,7 +115,7 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
     if state.running is None or state.running.token != delivery.token:
         return state
     not_before_ns, train_end_ns = state.not_before_ns, state.train_end_ns
-    if delivery.ended and isinstance(running.train.waveform, PulseTrain):
+    if delivery.ended and not isinstance(running.train.waveform, Hold):
         train_end_ns = max(train_end_ns, delivery.end_ns)
     if delivery.ended:
         not_before_ns = max(not_before_ns, delivery.end_ns + interval_after_ns(running.train, rules.limits))

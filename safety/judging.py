@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.stimulation import Hold, PulseTrain, Train, amplitude
+from drivers.stimulation import Hold, Train, amplitude
 from safety import dose as doses
 from safety.events import Now
 from safety.messages import Allowed, Reason, Refusal, Request
@@ -151,7 +151,7 @@ def judge_start(rules: Rules, state: State, train: Train, start_ns: int) -> list
     """What speaks against this start; asked again at the instant of firing, when a lease may have run out."""
     reasons: list[Reason] = []
     running = state.running
-    if running is not None and isinstance(running.train.waveform, PulseTrain):
+    if running is not None and not isinstance(running.train.waveform, Hold):
         reasons.append(reason("ILK-303"))  # over is what the device has told the end of
     elif start_ns < state.not_before_ns or (running is not None and start_ns > running.until_ns):
         reasons.append(reason("ILK-305" if isinstance(train.waveform, Hold) else "ILK-304"))

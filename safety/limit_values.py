@@ -112,6 +112,8 @@ class Inputs(Value, frozen=True):
     consent_on: str
     motor_threshold_pct_mso: float | None = None
     motor_threshold_measured_on: str | None = None
+    active_threshold_pct_mso: float | None = None
+    active_threshold_measured_on: str | None = None
 
 
 class Watch(Value, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import assert_never
 
-from drivers.stimulation import Carrier, Hold, Pulses, PulseTrain, Sine, Waveform
+from drivers.stimulation import BurstTrain, Carrier, Direct, Hold, Noise, Pulses, PulseTrain, Sine, Waveform
 from safety.oracle_numbers import F, Numbers, exact, whole
 
 
@@ -27,6 +27,14 @@ def carried(carrier: Carrier) -> Numbers:
                 "frequency_hz": exact(carrier.frequency_hz),
                 "phase_rad": exact(carrier.phase_rad),
             }
+        case Direct():
+            return {"amplitude_ma": exact(carrier.amplitude_ma)}
+        case Noise():
+            return {
+                "amplitude_ma_pp": exact(carrier.amplitude_ma_pp),
+                "low_hz": exact(carrier.low_hz),
+                "high_hz": exact(carrier.high_hz),
+            }
         case Pulses():
             return {
                 "amplitude_ma": exact(carrier.amplitude_ma),
@@ -43,7 +51,7 @@ def carried(carrier: Carrier) -> Numbers:
 
 def amplitude_asked(wave: Waveform) -> Fraction | None:
     """What a waveform asks for, in its own unit."""
-    if isinstance(wave, PulseTrain):
+    if isinstance(wave, PulseTrain | BurstTrain):
         return exact(wave.pulse.amplitude_pct_mso)
     return next(number for name, number in carried(wave.carrier).items() if name.startswith("amplitude_"))
 
@@ -55,16 +63,27 @@ def same_shape(one: Hold, other: Hold) -> bool:
 
 
 def charging_ma(amplitude: Fraction, wave: Waveform) -> Fraction:
-    """The current by which charge is counted, of a waveform that has come to an amplitude. A sine: its peak, as the
-    record that the 7.2 C come from counts; peak is half of peak to peak. Pulses: their first phases over the time."""
-    if isinstance(wave, PulseTrain):
+    """The current by which charge is counted, of a waveform that has come to an amplitude. Its peak, as the record that
+    the 7.2 C come from counts, which is half of peak to peak. Pulses: their first phases over the time."""
+    if isinstance(wave, PulseTrain | BurstTrain):
         return F(0)
-    if isinstance(wave.carrier, Sine):
+    if isinstance(wave.carrier, Sine | Noise):
         return amplitude / 2
+    if isinstance(wave.carrier, Direct):
+        return amplitude
     asked = carried(wave.carrier)
     width_us, rate_hz, n = asked["width_us"], asked["rate_hz"], asked["pulses_per_burst"]
     share = None if width_us is None or rate_hz is None or n is None else width_us * rate_hz * n / 10**6
     return amplitude if share is None else amplitude * min(max(share, F(0)), F(1))
+
+
+def groups(wave: Waveform) -> tuple[int, int, Fraction | None]:
+    """Of a train that ends by their number: how many pulses or bursts, the pulses of each, and their rate in Hz."""
+    if isinstance(wave, PulseTrain):
+        return wave.n_pulses, 1, exact(wave.rate_hz)
+    if isinstance(wave, BurstTrain):
+        return wave.n_bursts, wave.pulses_per_burst, exact(wave.bursts_hz)
+    return 0, 0, None
 
 
 def charge_c(ma_ns: Fraction) -> Fraction:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from drivers.stimulation import Delivery, Hold, PulseTrain
+from drivers.stimulation import Delivery, Hold
 from safety.messages import Request
-from safety.oracle_carriers import amplitude_asked, charging_ma
+from safety.oracle_carriers import amplitude_asked, charging_ma, groups
 from safety.oracle_numbers import exact
 
 MS = 1_000_000
@@ -67,6 +67,12 @@ class Course:
     def target(self) -> Fraction:
         return amplitude_asked(self.request.train.waveform) or Fraction(0)
 
+    @property
+    def pulses_asked(self) -> int:
+        """All pulses of the train; of a hold none are counted."""
+        n, each, _ = groups(self.request.train.waveform)
+        return n * each
+
     def _charging(self, amplitude: Fraction) -> Fraction:
         return charging_ma(amplitude, self.request.train.waveform)
 
@@ -81,8 +87,8 @@ class Course:
         wave = self.request.train.waveform
         if isinstance(wave, Hold):
             return wave.duration_ms * MS
-        rate = exact(wave.rate_hz)
-        return -(-wave.n_pulses * S * rate.denominator // rate.numerator) if rate else 0
+        n, _, rate = groups(wave)
+        return -(-n * S * rate.denominator // rate.numerator) if rate else 0
 
     @property
     def zero_ns(self) -> int:
@@ -143,7 +149,7 @@ class Course:
 
     def outstanding(self) -> Iterator[Rectangle]:
         """What may still come out of a hold, or may have come out untold: all that was permitted, until told."""
-        if isinstance(self.request.train.waveform, PulseTrain):
+        if not isinstance(self.request.train.waveform, Hold):
             return
         start_ns = self.begins_ns if self.told_ns is None else self.told_ns
         settled_ns = min(max(self.settled_ns, start_ns), self.zero_ns)
@@ -169,8 +175,7 @@ class Course:
         return told
 
     def remaining(self) -> tuple[int, int]:
-        """Pulses and ns of a pulse train that may still come."""
-        wave = self.request.train.waveform
-        if not isinstance(wave, PulseTrain):
+        """Pulses and ns that may still come of a train that ends by their number."""
+        if isinstance(self.request.train.waveform, Hold):
             return 0, 0
-        return max(0, wave.n_pulses - self.pulses), max(0, self.lasts_ns - self.spent_ns)
+        return max(0, self.pulses_asked - self.pulses), max(0, self.lasts_ns - self.spent_ns)

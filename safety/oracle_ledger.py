@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from drivers.capabilities import Capabilities
 from drivers.link import CallFailed, Delivered, Fired, FromHost, Opened, Prepared, Status
-from drivers.stimulation import Delivery, Hold, PulseTrain, Train
+from drivers.stimulation import Delivery, Hold, Train
 from safety.entries import Close, Entry, Genesis
 from safety.events import ActPresented, Asked, Beat, FireAsked, HostSaid, Joined
 from safety.messages import Act, Evidence, Request
@@ -219,15 +219,15 @@ class Oracle:
         wave = course.request.train.waveform
         if amplitude > 0 and delivery.end_ns > course.over_ns + CLOCKS_NS:
             yield f"delivered until {delivery.end_ns}, permitted was until {course.over_ns}"
-        if isinstance(wave, PulseTrain):
-            if course.pulses > wave.n_pulses:
-                yield f"delivered {course.pulses} pulses, permitted were {wave.n_pulses}"
+        if not isinstance(wave, Hold):
+            if course.pulses > course.pulses_asked:
+                yield f"delivered {course.pulses} pulses, permitted were {course.pulses_asked}"
             self.pulses += delivery.n_pulses
             if delivery.ended and not delivery.confirmed:
                 self.pulses += course.remaining()[0]
         elif delivery.n_pulses:
             yield f"delivered {delivery.n_pulses} pulses of a hold"
-        if told.ma > 0 or isinstance(wave, PulseTrain):
+        if told.ma > 0 or not isinstance(wave, Hold):
             self.on_ns += told.end_ns - told.start_ns
             self.ma_ns += told.ma * (told.end_ns - told.start_ns)
             spent = spent_by(course.request.train, told.end_ns - told.start_ns, self.rules.limits)
@@ -342,7 +342,7 @@ class Oracle:
         if given is not None:
             yield from (f"fired: {each}" for each in rises_too_fast(course.request.train, given))
         yield from (f"fired: {each}" for each in self._pause(course.begins_ns))
-        if isinstance(course.request.train.waveform, PulseTrain):
+        if not isinstance(course.request.train.waveform, Hold):
             yield from (f"fired: {each}" for each in self._interval(course.request.train, course.begins_ns))
             self.trains = [*self.trains[-TRAINS_MAX:], course]
 

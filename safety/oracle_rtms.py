@@ -79,10 +79,15 @@ def derived(train: Train, numbers: Numbers, given: Circumstances) -> Numbers:
 
 
 def pct_rmt(amplitude_pct_mso: Fraction | None, inputs: Inputs) -> Fraction | None:
-    threshold = exact(inputs.motor_threshold_pct_mso)
-    if amplitude_pct_mso is None or threshold is None or not 0 < threshold <= 100:
+    return percent(amplitude_pct_mso, inputs.motor_threshold_pct_mso)
+
+
+def percent(amplitude_pct_mso: Fraction | None, threshold_pct_mso: float | None) -> Fraction | None:
+    """An amplitude in % of a motor threshold."""
+    of = exact(threshold_pct_mso)
+    if amplitude_pct_mso is None or of is None or not 0 < of <= 100:
         return None
-    return amplitude_pct_mso / threshold * 100
+    return amplitude_pct_mso / of * 100
 
 
 def train_s(n_pulses: Fraction | None, rate_hz: Fraction | None) -> Fraction | None:
@@ -106,13 +111,18 @@ def longest_train(pct: Fraction, rate_hz: Fraction) -> tuple[Fraction, int] | No
 
 def interval_s(before_pct: Fraction, next_pct: Fraction, limits: Limits) -> Fraction | None:
     """The least time between the end of a train and the onset of the next; None where no row says it."""
-    rows = [exact(row.low) for row in limits.rows if row.quantity == "interval_s"]
     absolute = INTERVAL_S_MIN_HIGH if max(before_pct, next_pct) > HIGH_PCT_RMT else INTERVAL_S_MIN
+    return longest_interval_s(absolute, limits)
+
+
+def longest_interval_s(absolute: Fraction, limits: Limits) -> Fraction | None:
+    """The longest of the absolute interval and of every row; None where a row says none, or no row is there."""
+    rows = [exact(row.low) for row in limits.rows if row.quantity == "interval_s"]
     found = [row for row in rows if row is not None]
     return max(absolute, *found) if found and len(found) == len(rows) else None
 
 
-def _coil(outputs: tuple[Output, ...], given: Circumstances) -> Iterator[str]:
+def coil(outputs: tuple[Output, ...], given: Circumstances) -> Iterator[str]:
     yield from one_output(outputs, given, "coil")
     for output in outputs:
         contact = given.limits.contact(output.name)
@@ -120,9 +130,8 @@ def _coil(outputs: tuple[Output, ...], given: Circumstances) -> Iterator[str]:
             yield f"output {output.name}: no coil"
 
 
-def _threshold(inputs: Inputs, today: str) -> Iterator[str]:
+def threshold(measured_on: str | None, today: str) -> Iterator[str]:
     """The motor threshold is one of today."""
-    measured_on = inputs.motor_threshold_measured_on
     if not is_iso_date(measured_on) or measured_on != today:
         yield f"motor threshold: measured on {measured_on}, today is {today}"
 
@@ -154,8 +163,8 @@ def between_s(before: Train, after: Train, limits: Limits) -> Fraction | None:
 
 
 def _more(train: Train, numbers: Numbers, given: Circumstances) -> Iterator[str]:
-    yield from _coil(train.outputs, given)
-    yield from _threshold(given.limits.inputs, given.today)
+    yield from coil(train.outputs, given)
+    yield from threshold(given.limits.inputs.motor_threshold_measured_on, given.today)
     pct = pct_rmt(numbers["amplitude_pct_mso"], given.limits.inputs)
     yield from _tables(pct, numbers["rate_hz"], numbers["n_pulses"])
     yield from has_row("interval_s", given.limits)

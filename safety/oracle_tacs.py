@@ -37,22 +37,28 @@ def derived(train: Train, numbers: Numbers, given: Circumstances) -> Numbers:
     amplitude = numbers["amplitude_ma_pp"]
     return {
         "impedance_kohm": exact(given.impedance_kohm),
-        "density_ma_cm2": density_ma_cm2(amplitude, train.outputs, given.limits),
+        "density_ma_cm2": density_ma_cm2(
+            None if amplitude is None else amplitude / 2, train.outputs, given.limits
+        ),
         "slew_ma_per_s": slew_ma_per_s(amplitude, given.least_ma_pp, numbers["ramp_up_ms"]),
     }
 
 
-def density_ma_cm2(
-    amplitude_ma_pp: Fraction | None, outputs: tuple[Output, ...], limits: Limits
-) -> Fraction | None:
-    """The greatest peak density of any contact; None where an area is missing. Peak is half of peak to peak."""
+def density_ma_cm2(peak_ma: Fraction | None, outputs: tuple[Output, ...], limits: Limits) -> Fraction | None:
+    """The greatest peak density of any contact; None where an area is missing."""
+    share = share_per_cm2(outputs, limits)
+    return None if peak_ma is None or share is None else peak_ma * share
+
+
+def share_per_cm2(outputs: tuple[Output, ...], limits: Limits) -> Fraction | None:
+    """The greatest share of the amplitude that a square centimetre of a contact has; None where an area is missing."""
     greatest: Fraction | None = None
     for output in outputs:
         contact, share = limits.contact(output.name), exact(output.share)
         area = None if contact is None else exact(contact.area_cm2)
-        if amplitude_ma_pp is None or share is None or area is None or area <= 0:
+        if share is None or area is None or area <= 0:
             return None
-        here = amplitude_ma_pp / 2 * abs(share) / area
+        here = abs(share) / area
         greatest = here if greatest is None or here > greatest else greatest
     return greatest
 

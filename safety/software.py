@@ -34,7 +34,10 @@ DECIDING = (
         "strict_table",
         "rig_tables",
     ),
-    *("modalities/__init__", "modalities/tacs", "modalities/rtms", "modalities/bounds", "modalities/facts"),
+    *("modalities/__init__", "modalities/bounds", "modalities/facts"),
+    *("modalities/tes", "modalities/tes_numbers", "modalities/tacs", "modalities/tdcs", "modalities/trns"),
+    *("modalities/magnetic", "modalities/rtms", "modalities/rtms_numbers"),
+    *("modalities/tbs", "modalities/tbs_numbers"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),
     *("../drivers/stimulation", "../drivers/capabilities", "../drivers/link", "../drivers/stimulator"),
 )

@@ -31,7 +31,7 @@ from controller.finished.svg import (
     thin,
 )
 from controller.finished.tables import kind_of
-from controller.finished.values import OTHERS, Ask, BiomarkerLine, DoseLine, Slice, Summary
+from controller.finished.values import OTHERS, PULSED, Ask, BiomarkerLine, DoseLine, Slice, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ def stimulation_svg(run: Run, summary: Summary, label: str) -> str:
     def at(t_ns: int) -> float:
         return (t_ns - start_ns) / 1e9 * scale
 
-    if summary.modality == "rtms":
+    if summary.modality in PULSED:
         _trains(axis, run.slices, start_ns, scale, (run.end_ns - start_ns) / 1e9 * scale)
     else:
         _level(axis, run.slices, start_ns, scale)

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from controller.finished.values import DoseLine, LedgerLine, Summary
+from controller.finished.values import PULSED, DoseLine, LedgerLine, Summary
 
 GOOD: Final = "green"
 POOR: Final = "yellow"
@@ -104,14 +104,14 @@ def _counts(summary: Summary) -> Table:
     ]
     style = BAD if trips else ""
     grid.add_row(Text("Tripped", style), Text(str(len(trips)), style), Text("\n".join(trips), style))
-    pulses = f"{given.n_pulses} pulses in " if summary.modality == "rtms" else ""
+    pulses = f"{given.n_pulses} pulses in " if summary.modality in PULSED else ""
     assumed = f", {given.n_assumed} slices assumed" if given.n_assumed else ""
     renewed = f"{given.n_renewals} renewals, " if given.n_renewals else ""
     most = f"at most {number(given.amplitude_max)} {summary.unit}"
     told = f"{renewed}{pulses}{number(given.on_time_s)} s of output, {most}{assumed}"
     truth = summary.device_truth
     if truth is not None:
-        pulses = f"{truth.pulses} pulses in " if summary.modality == "rtms" else ""
+        pulses = f"{truth.pulses} pulses in " if summary.modality in PULSED else ""
         told += (
             f"\ndevice's own record: {pulses}{number(truth.on_time_s)} s, "
             f"at most {number(truth.amplitude_max)} {summary.unit}"

@@ -10,7 +10,7 @@ from controller.finished import plots as drawn
 from controller.finished.page import card, digests, figure, paragraph, section, table, text
 from controller.finished.run import Run
 from controller.finished.screen import number, verdict_on
-from controller.finished.values import Spread, Summary
+from controller.finished.values import PULSED, Spread, Summary
 
 STATEMENT: Final = (
     "nociloop is research software. It is not a medical device and is not approved for therapy. "
@@ -80,7 +80,7 @@ def cards(summary: Summary) -> Iterator[str]:
 
 def _delivered(summary: Summary) -> tuple[str, str]:
     given, truth = summary.delivered, summary.device_truth
-    if summary.modality == "rtms":
+    if summary.modality in PULSED:
         value, more = f"{given.n_pulses} pulses", f"in {given.n_trains} trains"
         own = "" if truth is None else f"; the device's own record: {truth.pulses}"
     else:

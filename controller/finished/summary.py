@@ -20,6 +20,7 @@ from controller.finished.tables import drops_of, kind_of, skipped_hops
 from controller.finished.values import (
     AMPLITUDE_QUANTITY,
     OTHERS,
+    PULSED,
     Ask,
     Asked,
     BiomarkerLine,
@@ -231,7 +232,7 @@ def _odds(delivered: Delivered, truth: DeviceTruth | None, modality: str) -> Ite
     slack = 1 + AT_ODDS
     if truth.amplitude_max > delivered.amplitude_max * slack:
         yield f"the device recorded {truth.amplitude_max:g}, at most {delivered.amplitude_max:g} was reported"
-    if modality == "tacs" and truth.on_time_s > delivered.on_time_s * slack + 0.5:
+    if modality not in PULSED and truth.on_time_s > delivered.on_time_s * slack + 0.5:
         yield f"the device recorded {truth.on_time_s:.1f} s of output, {delivered.on_time_s:.1f} s were reported"
 
 

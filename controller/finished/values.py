@@ -8,8 +8,21 @@ from typing import Final
 
 SCHEMA: Final = 1
 OTHERS: Final = "other reasons"
-AMPLITUDE_UNIT: Final[Mapping[str, str]] = {"tacs": "mA pp", "rtms": "% MSO"}
-AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {"tacs": "amplitude_ma_pp", "rtms": "amplitude_pct_mso"}
+AMPLITUDE_UNIT: Final[Mapping[str, str]] = {
+    "tacs": "mA pp",
+    "tdcs": "mA",
+    "trns": "mA pp",
+    "rtms": "% MSO",
+    "tbs": "% MSO",
+}
+AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {
+    "tacs": "amplitude_ma_pp",
+    "tdcs": "amplitude_ma",
+    "trns": "amplitude_ma_pp",
+    "rtms": "amplitude_pct_mso",
+    "tbs": "amplitude_pct_mso",
+}
+PULSED: Final = frozenset({"rtms", "tbs"})  # what is told in pulses; the others in seconds of output
 EXIT_TEXT: Final[Mapping[int, str]] = {
     0: "done",
     1: "the check's answer is no",

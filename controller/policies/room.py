@@ -6,11 +6,11 @@ import math
 
 from drivers.stimulation import (
     Hold,
-    PulseTrain,
     Train,
     amplitude,
     amplitude_quantity,
     duration_ns,
+    n_pulses,
     quantities,
     with_amplitude,
 )
@@ -83,7 +83,7 @@ class Room:
         if not allowed.may_rise:
             return allowed.amplitude_now if isinstance(wave, Hold) else 0.0
         slew = self._rows.get("slew_ma_per_s")
-        if isinstance(wave, PulseTrain) or slew is None:
+        if not isinstance(wave, Hold) or slew is None:
             return allowed.amplitude_max
         reach_ma = allowed.amplitude_now + slew.high * wave.ramp_up_ms / 1000.0
         # Where nothing runs, `amplitude_max` is for the longest ramp that may be: this train's own is what counts.
@@ -99,7 +99,7 @@ class Room:
             case "on_time_s":
                 return span_s
             case "n_pulses":
-                return float(wave.n_pulses) if isinstance(wave, PulseTrain) else 1e-9
+                return float(n_pulses(self._train)) or 1e-9
             case "charge_c":
                 charging_ma = wave.carrier.charging_ma if isinstance(wave, Hold) else 0.0
                 return max(charging_ma / 1000.0 * span_s, 1e-9)

@@ -15,11 +15,11 @@ from sys import float_info
 from typing import TypeGuard
 
 from drivers.capabilities import Capabilities, Envelope
-from drivers.stimulation import Hold, Train
+from drivers.stimulation import Hold, Train, is_whole
 from safety.limit_values import Limits, Status
 from safety.messages import Reason, Row
 from safety.modalities.quantities import Declared
-from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_STEP, reason
+from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_STEP, WRONG_KIND, reason
 
 INTEGER_MAX = 2**53  # beyond it a float no longer tells neighbouring integers apart
 STEP_TOLERANCE = Fraction(1, 10**9)  # relative; covers how a policy rounds to a step in floats, and no more
@@ -78,6 +78,15 @@ def waveform_of(train: Train) -> str:
         else type(wave).__name__
     )
     return f"a {kind} of {shown(train.modality)}"
+
+
+def check_kind(train: Train, limits: Limits, caps: Capabilities) -> tuple[Reason, ...]:
+    """The refusal of a train of another modality than the file's and the device's, or with another one's waveform."""
+    if train.modality == limits.modality and train.modality in caps.modalities and is_whole(train):
+        return ()
+    device = ", ".join(caps.modalities) or "nothing"
+    detail = f"{waveform_of(train)}; limits.toml is for {limits.modality}, the device for {device}"
+    return (reason(WRONG_KIND, detail),)
 
 
 def layers(declared: Declared, limits: Limits) -> tuple[Bound, ...]:

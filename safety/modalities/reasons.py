@@ -30,6 +30,7 @@ NO_LIMIT = "ILK-110"
 SLEW = "ILK-111"
 IMPEDANCE = "ILK-112"
 FACT_OUTDATED = "ILK-113"
+BAND = "ILK-130"
 
 REASONS: Mapping[str, ReasonText] = MappingProxyType(
     {
@@ -61,7 +62,7 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType(
             remedy="use fewer pulses, a lower frequency or less intensity",
         ),
         DENSITY: ReasonText(
-            text="current density under a contact too high",
+            text="current or charge too dense under a contact",
             remedy="lower the amplitude or use a larger contact",
         ),
         NO_LIMIT: ReasonText(
@@ -78,6 +79,9 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType(
         FACT_OUTDATED: ReasonText(
             text="a dated fact does not hold today",
             remedy="measure it again today and enter it with its date",
+        ),
+        BAND: ReasonText(
+            text="a band whose ends are out of order", remedy="ask for a high_hz that lies above low_hz"
         ),
     }
 )

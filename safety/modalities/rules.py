@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Train
+from drivers.stimulation import Hold, Train, is_whole
 from safety.limit_values import Coil, Limits
 from safety.messages import Reason, Row
 from safety.modalities.quantities import (
@@ -77,7 +77,7 @@ class ModalityRules:
 
 
 def hold_of(train: Train) -> Hold:
-    """The hold of a permitted train; raises WrongTrain."""
-    if not isinstance(train.waveform, Hold):
-        raise WrongTrain(f"{train.modality} without a hold")
+    """The hold of a permitted train, with its modality's carrier; raises WrongTrain."""
+    if not (isinstance(train.waveform, Hold) and is_whole(train)):
+        raise WrongTrain(f"{train.modality} without its hold")
     return train.waveform

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from drivers.null import IMPEDANCE_KOHM, NullDevice
-from drivers.stimulation import Delivery, Train
+from drivers.stimulation import MODALITIES, Delivery, Train
 from drivers.stimulator import ConfigError, DeviceRefused, LateOnset, WrongState
 from tests.drivers.peer import hold, pulses
 
@@ -64,7 +64,7 @@ async def test_the_order_of_calls_is_kept() -> None:
         await device.arm()
     await device.stop("cut")
     can = await device.open()
-    assert set(can.modalities) == {"tacs", "rtms"}
+    assert set(can.modalities) == set(MODALITIES)
     with pytest.raises(WrongState):
         await device.open()
     for call in (device.prepare(hold()), device.fire(1, 0)):

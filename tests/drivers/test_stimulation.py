@@ -10,9 +10,12 @@ import pytest
 from drivers.capabilities import Quantity
 from drivers.null import ENVELOPES
 from drivers.stimulation import (
+    BurstTrain,
     Carrier,
+    Direct,
     Hold,
     MagneticPulse,
+    Noise,
     Output,
     Pulses,
     PulseTrain,
@@ -22,6 +25,7 @@ from drivers.stimulation import (
     amplitude_quantity,
     duration_ns,
     is_whole,
+    n_pulses,
     quantities,
     with_amplitude,
 )
@@ -43,20 +47,23 @@ def held(carrier: Carrier) -> Train:
     return Train(modality="tacs", outputs=OUTPUTS, waveform=wave)
 
 
+PULSE = MagneticPulse(amplitude_pct_mso=45.0)
+BURSTS = BurstTrain(pulse=PULSE, pulses_per_burst=3, rate_in_burst_hz=50.0, bursts_hz=5.0, n_bursts=10)
 TRAINS = {
-    "amplitude_ma": held(PULSES),
-    "amplitude_ma_pp": held(Sine(amplitude_ma_pp=2.0, frequency_hz=10.0)),
-    "amplitude_pct_mso": Train(
-        modality="rtms",
-        outputs=OUTPUTS,
-        waveform=PulseTrain(pulse=MagneticPulse(amplitude_pct_mso=45.0), rate_hz=10.0, n_pulses=40),
+    "pulses": (held(PULSES), "amplitude_ma"),
+    "sine": (held(Sine(amplitude_ma_pp=2.0, frequency_hz=10.0)), "amplitude_ma_pp"),
+    "direct": (held(Direct(amplitude_ma=2.0)), "amplitude_ma"),
+    "noise": (held(Noise(amplitude_ma_pp=2.0, low_hz=100.0, high_hz=640.0)), "amplitude_ma_pp"),
+    "pulse train": (
+        Train(modality="rtms", outputs=OUTPUTS, waveform=PulseTrain(pulse=PULSE, rate_hz=10.0, n_pulses=40)),
+        "amplitude_pct_mso",
     ),
+    "burst train": (Train(modality="tbs", outputs=OUTPUTS, waveform=BURSTS), "amplitude_pct_mso"),
 }
 
 
-@pytest.mark.parametrize("name", TRAINS)
-def test_an_amplitude_has_its_own_name_and_is_exchanged_alone(name: str):
-    train = TRAINS[name]
+@pytest.mark.parametrize(("train", "name"), TRAINS.values(), ids=TRAINS)
+def test_an_amplitude_has_its_own_name_and_is_exchanged_alone(train: Train, name: str):
     assert amplitude_quantity(train) == name
     assert amplitude(train) == quantities(train)[name]
     other = with_amplitude(train, 0.5)
@@ -64,7 +71,7 @@ def test_an_amplitude_has_its_own_name_and_is_exchanged_alone(name: str):
     assert {k for k, v in quantities(train).items() if quantities(other)[k] != v} == {name}
 
 
-@pytest.mark.parametrize("train", TRAINS.values(), ids=TRAINS)
+@pytest.mark.parametrize("train", [train for train, _ in TRAINS.values()], ids=TRAINS)
 def test_trains_survive_the_wire_and_the_null_device_has_all_their_quantities(train: Train):
     assert msgspec.json.decode(msgspec.json.encode(train), type=Train) == train
     assert set(quantities(train)) <= set(ENVELOPES) == set(get_args(Quantity))
@@ -78,12 +85,25 @@ def test_the_second_phase_carries_the_charge_of_the_first_back():
 def test_charge_is_counted_by_the_first_phases_and_by_the_peak_of_a_sine():
     assert PULSES.charging_ma == pytest.approx(3.0 * 60e-6 * 200)
     assert Sine(amplitude_ma_pp=2.0, frequency_hz=10.0).charging_ma == 1.0
+    assert Noise(amplitude_ma_pp=2.0, low_hz=0.1, high_hz=640.0).charging_ma == 1.0
+    assert Direct(amplitude_ma=2.0).charging_ma == 2.0
 
 
 def test_a_waveform_of_another_kind_is_not_whole():
-    assert is_whole(TRAINS["amplitude_ma_pp"]) and is_whole(TRAINS["amplitude_pct_mso"])
-    assert not is_whole(TRAINS["amplitude_ma"])  # pulses are no alternating current
+    whole = {name for name, (train, _) in TRAINS.items() if is_whole(train)}
+    assert whole == {
+        "sine",
+        "pulse train",
+        "burst train",
+    }  # the other holds are called alternating current here
 
 
 def test_a_hold_lasts_as_long_as_its_lease():
-    assert duration_ns(TRAINS["amplitude_ma"]) == 400_000_000
+    assert duration_ns(TRAINS["pulses"][0]) == 400_000_000
+
+
+def test_pulses_and_bursts_are_counted_and_those_of_a_hold_are_not():
+    pulses = {name: (n_pulses(train), duration_ns(train)) for name, (train, _) in TRAINS.items()}
+    assert pulses["pulse train"] == (40, 4_000_000_000)
+    assert pulses["burst train"] == (30, 2_000_000_000)
+    assert pulses["pulses"] == pulses["direct"] == (0, 400_000_000)

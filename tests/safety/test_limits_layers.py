@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
 
 import pytest
@@ -90,7 +91,7 @@ def test_dates_that_can_never_hold_are_refused(name: str, on: str):
         assert problems(bent("rtms", path, datetime.date.fromisoformat(held))) == ()
 
 
-@pytest.mark.parametrize("name", ["tdcs", "TACS", "", "rtms "])
+@pytest.mark.parametrize("name", ["tdc", "TACS", "", "rtms "])
 def test_a_wrong_modality_is_one_problem_and_hides_no_other(name: str):
     doc = document("tacs")
     doc["modality"]["name"] = name
@@ -99,7 +100,7 @@ def test_a_wrong_modality_is_one_problem_and_hides_no_other(name: str):
 
 
 def test_a_file_of_the_one_modality_under_the_name_of_the_other_is_refused():
-    for modality, other in (("tacs", "rtms"), ("rtms", "tacs")):
-        doc = document(modality)  # type: ignore[arg-type]
+    for modality, other in itertools.permutations(MODALITIES, 2):
+        doc = document(modality)
         doc["modality"]["name"] = other
-        assert len(problems(doc)) > 10
+        assert len(problems(doc)) > 3

@@ -14,12 +14,12 @@ from safety.modalities import (
     Exposure,
     Facts,
     amplitude_ceiling,
+    budgets_of,
     check,
     check_facts,
     check_slew,
     exposure,
     rows,
-    tacs,
 )
 from tests.safety.strategies import FACTS, PAIR, caps_of, document, hold, limits_of, quantity_of, row, to_toml
 from tests.safety.strategies import with_quantity as bent
@@ -326,7 +326,7 @@ def test_the_joint_limit_of_bikson_binds_before_either_alone():
     # 4 mA peak (8 peak to peak) for 40 min would be 9.6 C; the budget of 7.2 C ends it after 30 min.
     assert exposure(hold(), 40 * 60 * 10**9, 8.0).charge_c == 9.6
     assert exposure(hold(), 30 * 60 * 10**9, 8.0).charge_c == 7.2
-    assert {b.name: b.high for b in tacs.BUDGETS if b.scope == "session"} == {
+    assert {b.name: b.high for b in budgets_of("tacs") if b.scope == "session"} == {
         "on_time_s": 2400.0,
         "charge_c": 7.2,
     }

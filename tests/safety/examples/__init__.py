@@ -8,8 +8,14 @@ from drivers.stimulation import Modality
 from tests.safety.examples.example import Example
 from tests.safety.examples.rtms import RTMS
 from tests.safety.examples.tacs import TACS
+from tests.safety.examples.tbs import TBS
+from tests.safety.examples.tdcs import TDCS
+from tests.safety.examples.trns import TRNS
 
 EXAMPLES: Mapping[Modality, Example] = {
     "tacs": TACS,
+    "tdcs": TDCS,
+    "trns": TRNS,
     "rtms": RTMS,
+    "tbs": TBS,
 }

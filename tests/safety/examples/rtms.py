@@ -24,6 +24,24 @@ def pulses(
 
 
 RTMS = Example(
+    absolute={
+        "amplitude_pct_mso": (0.0, 100.0),
+        "rate_hz": (0.1, 25.0),
+        "n_pulses": (1, 50),
+        "pct_rmt": (0.0, 130.0),
+        "train_s": (0.0, 10.0),
+        "interval_s": (5.0, 3600.0),
+    },
+    most={
+        ("session", "on_time_s"): 5400.0,
+        ("session", "n_pulses"): 3000.0,
+        ("24h", "n_pulses"): 18_000.0,
+        ("7d", "n_pulses"): 38_880.0,
+        ("course", "n_pulses"): 90_000.0,
+        ("24h", "n_sessions"): 10.0,
+        ("course", "n_sessions"): 50.0,
+    },
+    least_gaps={"gap_s": 1800.0, "washout_s": 86_400.0},
     protocol={
         "amplitude_pct_mso": {"max": 80.0},
         "rate_hz": {"min": 1.0, "max": 20.0},

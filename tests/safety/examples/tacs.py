@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from drivers.capabilities import Envelope
 from drivers.stimulation import Hold, Modality, Output, Sine, Train
 from tests.safety.examples.example import Example
+from tests.safety.examples.tes import ABSOLUTE, LEAST_GAPS, MOST
 
 PAIR = (Output(name="F3", share=1.0), Output(name="Oz", share=-1.0))
 
@@ -25,6 +28,15 @@ def hold(
 
 
 TACS = Example(
+    absolute={
+        **ABSOLUTE,
+        "amplitude_ma_pp": (0.0, 4.0),
+        "frequency_hz": (0.1, 100.0),
+        "phase_rad": (-2 * math.pi, 2 * math.pi),
+        "slew_ma_per_s": (0.0, 2.0),
+    },
+    most=MOST,
+    least_gaps=LEAST_GAPS,
     protocol={
         "amplitude_ma_pp": {"max": 2.0},
         "frequency_hz": {"min": 4.0, "max": 40.0},
