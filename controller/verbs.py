@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from controller.running import Ended, Files
-    from safety.messages import Row
 
 SessionPath = Annotated[Path, typer.Argument(metavar="SESSION.toml", help="the experimenter's file")]
 LimitsPath = Annotated[Path, typer.Option(metavar="LIMITS.toml", help="the responsible person's file")]
@@ -28,7 +27,7 @@ def run(
         str, typer.Option(help="who arms; needed where the limits name several operators")
     ] = "",
     passphrase_file: Annotated[
-        Path | None, typer.Option(help="file with the person's pass-phrase; else it is asked for")
+        Path | None, typer.Option(help="file with the person's pass-phrase, mode 0600; else it is asked for")
     ] = None,
     reason: Annotated[str, typer.Option(help="why it is armed; it goes into the ledger")] = "session",
     participant: Annotated[
@@ -131,36 +130,25 @@ def check(
         }
         sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     else:
-        _show_check(files, rows, against, refusals)
+        _show_check(files, against, refusals)
     raise typer.Exit(1 if against or refusals else 0)
 
 
-def _show_check(
-    files: Files, rows: tuple[Row, ...], against: tuple[str, ...], refusals: tuple[str, ...]
-) -> None:
+def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...]) -> None:
     """Two lines a limit, the source in the second, so that neither is torn on a narrow terminal."""
     from shutil import get_terminal_size
     from textwrap import fill
 
-    from safety.signature import said_of
+    from safety.limits_shown import WIDTH_MAX, WIDTH_MIN, effective, signed_words, table_of
 
-    unfit = files.admitted.signature is not None and files.admitted.signed is None
     limits, session = files.limits, files.session
-    width = min(max(get_terminal_size().columns, 60), 120)
+    width = min(max(get_terminal_size().columns, WIDTH_MIN), WIDTH_MAX)
 
     def say(text: str, indent: int = 9) -> None:
         sys.stdout.write(fill(text, width, subsequent_indent=" " * indent, break_on_hyphens=False) + "\n")
 
-    def limit(quantity: str, low: float, high: float, unit: str, status: str, why: str) -> None:
-        say(f"  {quantity:<17}{low:>9.6g} to {high:<9.6g}{unit:<18}{status}")
-        sys.stdout.write(fill(why, width, initial_indent=" " * 6, subsequent_indent=" " * 6) + "\n")
-
     say(f"Effective limits: {limits.title} (serial {limits.serial}, {limits.modality})")
-    for row in rows:
-        limit(row.quantity, row.low, row.high, row.unit, row.status, f"{row.set_by}: {row.source}")
-    for budget in limits.budgets:
-        why = f"budget, {budget.scope}: {budget.source}"
-        limit(budget.name, 0.0, budget.high, budget.unit, budget.status, why)
+    sys.stdout.write(table_of(effective(limits), width) + "\n")
     say(f"session  {session.general.title or files.session_path}  digest {session.digest[:16]}")
     valid = f"valid {limits.valid_from} to {limits.valid_until}"
     say(f"limits   {files.limits_path}  digest {limits.digest[:16]}, {valid}")
@@ -169,7 +157,7 @@ def _show_check(
         f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}; "
         "it may narrow the limits further when it is opened"
     )
-    say("signed   " + ("not as it must be" if unfit else said_of(files.admitted.signed)))
+    say(f"signed   {signed_words(files.admitted)}")
     if limits.unverified:
         say(f"note     unverified rows run simulated endpoints only: {', '.join(limits.unverified)}")
     for line in refusals:

@@ -49,7 +49,13 @@ def signature_path(path: Path) -> Path:
 
 def read_limits(path: Path) -> Limits:
     """Read and judge a limits file alone; raises Refused with every error in a line of its own."""
-    return _load(path, _content(path))
+    return read_whole(path)[1]
+
+
+def read_whole(path: Path) -> tuple[bytes, Limits]:
+    """As `read_limits`, with the bytes."""
+    content = _content(path)
+    return content, _load(path, content)
 
 
 def admit(path: Path, today: str, participant: str = "", site: Path = trust.SITE_STORE) -> Admitted:
@@ -57,8 +63,7 @@ def admit(path: Path, today: str, participant: str = "", site: Path = trust.SITE
 
     `participant`: who is to be stimulated, where somebody said so.
     """
-    content = _content(path)
-    limits = _load(path, content)
+    content, limits = read_whole(path)
     refusals: list[str] = []
     if not limits.valid_on(today):
         refusals.append(
@@ -119,6 +124,17 @@ def judged(path: Path, digest: str, content: bytes, site: Path = trust.SITE_STOR
         simulated_only=key.simulated_only,
         store=str(where.path),
     )
+
+
+def signature_refusal(path: Path) -> str:
+    """What is wrong with the signature of a file, be the file itself whole or not, a line; empty where nothing is."""
+    try:
+        content = _signature(path)
+        if content is not None:
+            judged(path, signatures.digest_of(_content(path)), content)
+    except Refused as refused:
+        return str(refused)
+    return ""
 
 
 def serial_refusal(admitted: Admitted, site: Path = SITE_STATE) -> str:

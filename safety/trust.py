@@ -119,7 +119,7 @@ def add(where: Store, key: TrustedKey) -> Path:
         ) from None
     except OSError as error:
         raise TrustError(
-            f"{path}: cannot be written ({error.strerror}); expected a store of yours, or set NOCILOOP_TRUST_DIR"
+            f"{path}: cannot be written ({error.strerror}); expected a store of yours; let its owner put the key there"
         ) from error
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["arm", "interlock", "ledger", "reset", "unlock"]
 
 PassphraseFile = Annotated[
-    Path | None, typer.Option(help="file with the pass-phrase; else it is asked for at the terminal")
+    Path | None,
+    typer.Option(help="file with the pass-phrase, mode 0600; else it is asked for at the terminal"),
 ]
 
 
@@ -112,21 +112,11 @@ def _line_to(rig: str) -> ActsLine | None:
 
 def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:
     """The person's key from the pass-phrase; raises Refused when it is not theirs."""
-    from safety.acts import PassphraseError, derive_key, public_key_hex
+    from safety.acts import PassphraseError
     from safety.admission import Refused
+    from safety.passphrase import unlock_key
 
     try:
-        passphrase = (
-            passphrase_file.read_text(encoding="utf-8").rstrip("\n")
-            if passphrase_file is not None
-            else getpass.getpass(f"pass-phrase of {person.name}: ")
-        )
-    except (OSError, EOFError) as error:
-        raise Refused(f"pass-phrase of {person.name}: {error}; give --passphrase-file or type it") from error
-    try:
-        key = derive_key(passphrase, person.salt)
+        return unlock_key(person.name, person.salt, person.public_key, passphrase_file)
     except PassphraseError as error:
-        raise Refused(f"pass-phrase of {person.name}: {error}") from error
-    if public_key_hex(key) != person.public_key:
-        raise Refused(f"pass-phrase of {person.name}: it does not fit the key in the limits")
-    return key
+        raise Refused(str(error)) from error

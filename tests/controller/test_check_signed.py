@@ -75,7 +75,7 @@ def test_a_signature_that_does_not_fit_is_a_no(folder: Path) -> None:
     with (folder / "limits.toml").open("a") as file:
         file.write("# one line more\n")
     status, out, _ = called(folder, check)
-    assert status == 1 and "\nsigned   not as it must be\n" in out
+    assert status == 1 and "\nsigned   NOT AS IT MUST BE\n" in out
     assert f"REFUSED no session starts: {folder}/limits.toml.sig: found a signature of officer that" in (
         " ".join(out.split())
     )

@@ -242,6 +242,7 @@ class Rig:
             path = self.folder / f"{kind}.toml"
             path.write_text(changed(Template(text).substitute(values), changes or {}), encoding="utf-8")
             paths.append(path)
+        self.passphrase.touch(mode=0o600)
         self.passphrase.write_text(PASSPHRASE, encoding="utf-8")
         return paths[0], paths[1]
 
