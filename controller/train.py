@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from controller.config import Config
-from drivers.stimulation import Hold, MagneticPulse, Output, PulseTrain, Sine, Train
+from drivers.stimulation import (
+    BurstTrain,
+    Carrier,
+    Direct,
+    Hold,
+    MagneticPulse,
+    Modality,
+    Noise,
+    Output,
+    PulseTrain,
+    Sine,
+    Train,
+)
 
 Contact = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 SHARE_TOLERANCE = 1e-6  # own choice: thirds are written with six digits and more
 MS_MAX = 3_600_000  # own choice, of the type and not of safety: an hour
 
 
-class TacsTrain(Config):
-    """A current held at an amplitude (peak to peak), renewed before its lease ends."""
+class HeldTrain(Config):
+    """A current held at an amplitude, renewed before its lease ends."""
 
-    modality: Literal["tacs"]
     outputs: Annotated[dict[Contact, float], Field(min_length=2, max_length=64)]
-    frequency_hz: float = Field(gt=0, le=10_000)
-    phase_deg: float = Field(default=0.0, ge=-360, le=360)
-    amplitude_ma_pp: float = Field(ge=0, le=1000)
     ramp_up_ms: int = Field(ge=0, le=MS_MAX)
     ramp_down_ms: int = Field(ge=0, le=MS_MAX)
     lease_ms: int = Field(ge=1, le=MS_MAX)
@@ -38,16 +47,13 @@ class TacsTrain(Config):
             )
         return self
 
-    def train(self) -> Train:
+    def held(self, modality: Modality, carrier: Carrier) -> Train:
+        """The train that holds a carrier."""
         return Train(
-            modality="tacs",
+            modality=modality,
             outputs=tuple(Output(name=name, share=share) for name, share in self.outputs.items()),
             waveform=Hold(
-                carrier=Sine(
-                    amplitude_ma_pp=self.amplitude_ma_pp,
-                    frequency_hz=self.frequency_hz,
-                    phase_rad=math.radians(self.phase_deg % 360.0),
-                ),
+                carrier=carrier,
                 ramp_up_ms=self.ramp_up_ms,
                 ramp_down_ms=self.ramp_down_ms,
                 duration_ms=self.lease_ms,
@@ -55,26 +61,100 @@ class TacsTrain(Config):
         )
 
 
-class RtmsTrain(Config):
-    """Pulses of one coil at one rate."""
+class TacsTrain(HeldTrain):
+    """A sine; the amplitude is peak to peak."""
 
-    modality: Literal["rtms"]
-    output: Contact = "coil"
-    amplitude_pct_mso: float = Field(ge=0, le=100)
-    rate_hz: float = Field(gt=0, le=1000)
-    n_pulses: int = Field(ge=1, le=100_000)
+    modality: Literal["tacs"]
+    frequency_hz: float = Field(gt=0, le=10_000)
+    phase_deg: float = Field(default=0.0, ge=-360, le=360)
+    amplitude_ma_pp: float = Field(ge=0, le=1000)
 
     def train(self) -> Train:
-        return Train(
-            modality="rtms",
-            outputs=(Output(name=self.output, share=1.0),),
-            waveform=PulseTrain(
-                pulse=MagneticPulse(amplitude_pct_mso=self.amplitude_pct_mso),
-                rate_hz=self.rate_hz,
-                n_pulses=self.n_pulses,
+        return self.held(
+            self.modality,
+            Sine(
+                amplitude_ma_pp=self.amplitude_ma_pp,
+                frequency_hz=self.frequency_hz,
+                phase_rad=math.radians(self.phase_deg % 360.0),
             ),
         )
 
 
-TrainConfig = TacsTrain | RtmsTrain
-TRAINS: dict[str, type[TacsTrain] | type[RtmsTrain]] = {"tacs": TacsTrain, "rtms": RtmsTrain}
+class TdcsTrain(HeldTrain):
+    """A direct current; the amplitude is from zero to peak, the shares give its sign."""
+
+    modality: Literal["tdcs"]
+    amplitude_ma: float = Field(ge=0, le=1000)
+
+    def train(self) -> Train:
+        return self.held(self.modality, Direct(amplitude_ma=self.amplitude_ma))
+
+
+class TrnsTrain(HeldTrain):
+    """A noise of a band; the amplitude is peak to peak."""
+
+    modality: Literal["trns"]
+    low_hz: float = Field(gt=0, le=10_000)
+    high_hz: float = Field(gt=0, le=10_000)
+    amplitude_ma_pp: float = Field(ge=0, le=1000)
+
+    def train(self) -> Train:
+        carrier = Noise(amplitude_ma_pp=self.amplitude_ma_pp, low_hz=self.low_hz, high_hz=self.high_hz)
+        return self.held(self.modality, carrier)
+
+
+class CoilTrain(Config):
+    """Pulses of one coil, at one amplitude."""
+
+    output: Contact = "coil"
+    amplitude_pct_mso: float = Field(ge=0, le=100)
+
+    def put_out(self, modality: Modality, waveform: PulseTrain | BurstTrain) -> Train:
+        """The train of a waveform."""
+        return Train(modality=modality, outputs=(Output(name=self.output, share=1.0),), waveform=waveform)
+
+
+class RtmsTrain(CoilTrain):
+    """Pulses at one rate."""
+
+    modality: Literal["rtms"]
+    rate_hz: float = Field(gt=0, le=1000)
+    n_pulses: int = Field(ge=1, le=100_000)
+
+    def train(self) -> Train:
+        pulse = MagneticPulse(amplitude_pct_mso=self.amplitude_pct_mso)
+        return self.put_out(
+            self.modality, PulseTrain(pulse=pulse, rate_hz=self.rate_hz, n_pulses=self.n_pulses)
+        )
+
+
+class TbsTrain(CoilTrain):
+    """Bursts of pulses, those of the intermittent protocol where nothing else is said."""
+
+    modality: Literal["tbs"]
+    pulses_per_burst: int = Field(default=3, ge=1, le=1000)
+    rate_in_burst_hz: float = Field(default=50.0, gt=0, le=1000)
+    bursts_hz: float = Field(default=5.0, gt=0, le=1000)
+    n_bursts: int = Field(default=10, ge=1, le=100_000)
+
+    def train(self) -> Train:
+        return self.put_out(
+            self.modality,
+            BurstTrain(
+                pulse=MagneticPulse(amplitude_pct_mso=self.amplitude_pct_mso),
+                pulses_per_burst=self.pulses_per_burst,
+                rate_in_burst_hz=self.rate_in_burst_hz,
+                bursts_hz=self.bursts_hz,
+                n_bursts=self.n_bursts,
+            ),
+        )
+
+
+TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | RtmsTrain | TbsTrain
+TRAINS: Final[Mapping[str, type[TrainConfig]]] = {
+    "tacs": TacsTrain,
+    "tdcs": TdcsTrain,
+    "trns": TrnsTrain,
+    "rtms": RtmsTrain,
+    "tbs": TbsTrain,
+}

@@ -16,7 +16,16 @@ from pydantic import Field
 from controller.config import Config
 from controller.montage import Montage
 from controller.session import Session, SessionErrors, load_session
-from drivers.stimulation import Hold, PulseTrain, Train
+from drivers.stimulation import (
+    BurstTrain,
+    Direct,
+    Hold,
+    MagneticPulse,
+    Noise,
+    PulseTrain,
+    Train,
+    is_whole,
+)
 
 HERE = "tests.controller.test_session"
 
@@ -127,6 +136,40 @@ def test_pulses_go_to_the_coil(tmp_path: Path) -> None:
     assert session.train.waveform.n_pulses == 20
 
 
+HELD = """outputs = {F3 = 1.0, Oz = -1.0}
+ramp_up_ms = 1000
+ramp_down_ms = 100
+lease_ms = 500
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "carrier"),
+    [
+        (f'modality = "tdcs"\namplitude_ma = 1.5\n{HELD}', Direct(amplitude_ma=1.5)),
+        (
+            f'modality = "trns"\namplitude_ma_pp = 1\nlow_hz = 100\nhigh_hz = 640\n{HELD}',
+            Noise(amplitude_ma_pp=1.0, low_hz=100.0, high_hz=640.0),
+        ),
+    ],
+)
+def test_held_currents_of_other_kinds(tmp_path: Path, keys: str, carrier: Direct | Noise) -> None:
+    train = load(tmp_path, GOOD[: GOOD.index("[train]")] + "[train]\n" + keys).train
+    assert is_whole(train) and isinstance(train.waveform, Hold)
+    assert train.waveform.carrier == carrier
+    assert (train.waveform.ramp_up_ms, train.waveform.duration_ms) == (1000, 500)
+
+
+def test_bursts_are_those_of_the_intermittent_protocol_where_nothing_else_is_said(tmp_path: Path) -> None:
+    head = GOOD[: GOOD.index("[train]")]
+    train = load(tmp_path, head + '[train]\nmodality = "tbs"\namplitude_pct_mso = 32\n').train
+    assert is_whole(train) and train.outputs[0].name == "coil"
+    pulse = MagneticPulse(amplitude_pct_mso=32.0)
+    assert train.waveform == BurstTrain(
+        pulse=pulse, pulses_per_burst=3, rate_in_burst_hz=50.0, bursts_hz=5.0, n_bursts=10
+    )
+
+
 def test_the_resolved_session_says_the_same_and_has_the_same_digest(tmp_path: Path) -> None:
     session = load(tmp_path, GOOD)
     tables = tomllib.loads(session.resolved_toml)
@@ -194,7 +237,11 @@ def test_every_error_is_told_at_once_each_with_its_key(tmp_path: Path) -> None:
             "{F3 = nan, Oz = -1.0}",
             "key train.outputs.F3: found nan, expected a number",
         ),
-        ('"tacs"', '"tdcs"', 'key train.modality: found "tdcs", expected one of "tacs", "rtms"'),
+        (
+            '"tacs"',
+            '"odd"',
+            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "rtms", "tbs"',
+        ),
         ('modality = "tacs"', "", "key train.modality: missing, expected one of"),
         ('kind = "fake"\nbio', 'kind = "fade"\nbio', 'key policy.kind: found "fade", not installed'),
         (
