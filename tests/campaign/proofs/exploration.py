@@ -1,0 +1,46 @@
+"""All states of the interlock that an alphabet of events reaches, over a fine abstraction, each step held against what must
+be true: no output but in ARMED, no way from TRIPPED but a reset, STOP always taken, no lease outlived.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from drivers.stimulation import Modality
+from tests.campaign.proof import Case, Outcome, Proof
+from tests.safety.exploring import explore
+
+STATES_MAX = {"coarse": 20_000, "fine": 400_000}
+
+
+def cases() -> list[Case]:
+    """A hold and a pulse train; the coarse form is run by the tests of the safety core, too."""
+    return [
+        Case(name=f"{modality} {grain}", short=0, long=1, unit="explorations", measure="states")
+        for modality in ("tacs", "rtms")
+        for grain in ("coarse", "fine")
+    ]
+
+
+def run(case: str, seed: int) -> Outcome:
+    """One exploration, to its end."""
+    del seed
+    modality, grain = case.split()
+    found = explore(cast(Modality, modality), fine=grain == "fine", states_max=STATES_MAX[grain])
+    measured = {
+        "states": found.states,
+        "steps": found.steps,
+        "trips": len(found.trips),
+        "armed": found.phases["ARMED"],
+    }
+    if not found.complete:
+        return Outcome("failed", f"not exhausted within {STATES_MAX[grain]} states", measured)
+    if not found.phases["ARMED"] or "running" not in found.seen:
+        return Outcome("void", "it never came to output", measured)
+    return Outcome("held", "", measured)
+
+
+PROOF = Proof(
+    name="exploration", title=" ".join(__doc__.split("\n\n")[0].split()), cases=cases, run=run,
+    seeds=lambda _: (0,), timeout_s=3600.0,
+)  # fmt: skip
