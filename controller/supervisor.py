@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safety.messages import ActResult, StatusReport
+from safety.needs import NEEDS
 from safety.rig import ACTS, STOP
 from safety.stop import press
 from safety.trips import BY_CODE, PERMISSIVES
@@ -31,7 +32,7 @@ HUNG_S = 6.0  # own choice: at zero, a controller needs a part of it to close it
 ASK_S = 0.5
 JOIN_S = 150.0  # own choice: longer than a stream may be looked for
 # Missing permissives that no waiting mends; the first of them only once it says what became of the device.
-FINAL = ("ILK-402", "ILK-404", "ILK-409")
+FINAL = ("ILK-402", "ILK-403", "ILK-404", "ILK-405", "ILK-409", *(need.code for need in NEEDS))
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 DONE, USAGE, REFUSED, TRIPPED, INTERNAL, INTERRUPTED = 0, 2, 3, 4, 70, 130

@@ -139,7 +139,10 @@ def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...
     from shutil import get_terminal_size
     from textwrap import fill
 
+    from safety.effective import rows_of_file
     from safety.limits_shown import WIDTH_MAX, WIDTH_MIN, effective, signed_words, table_of
+    from safety.needs import would_refuse
+    from safety.trips import PERMISSIVES
 
     limits, session = files.limits, files.session
     width = min(max(get_terminal_size().columns, WIDTH_MIN), WIDTH_MAX)
@@ -157,6 +160,9 @@ def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...
         f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}; "
         "it may narrow the limits further when it is opened"
     )
+    say("needs    of a device that lacks something, where nothing of this file stands in for it:")
+    for need, lacking in would_refuse(limits, rows_of_file(limits)):
+        say(f"  {need.code} {PERMISSIVES[need.code][0]}: " + (f"needs {lacking}" if lacking else "it may"), 4)
     say(f"signed   {signed_words(files.admitted)}")
     if limits.unverified:
         say(f"note     unverified rows run simulated endpoints only: {', '.join(limits.unverified)}")

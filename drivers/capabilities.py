@@ -60,5 +60,6 @@ class Capabilities(Value, frozen=True):
     stops_on_link_loss: bool
     confirms: bool
     reads_back: bool
+    measures_impedance: bool
     renews: bool
     grade: Grade

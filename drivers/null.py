@@ -110,6 +110,7 @@ class NullDevice:
             stops_on_link_loss=True,
             confirms=True,
             reads_back=True,
+            measures_impedance=True,
             renews=True,
             grade=GRADE,
         )

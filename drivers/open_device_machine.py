@@ -103,6 +103,7 @@ class Machine:
             stops_on_link_loss=True,
             confirms=True,
             reads_back=True,
+            measures_impedance=True,
             renews=identity.renews,
             grade=GRADE,
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
-from drivers.capabilities import Capabilities
 from drivers.link import ArmDevice, Opened
 from safety import acts
 from safety.events import ActPresented, Joined, Now
 from safety.judging import allowed_now, facts_now
 from safety.messages import PROTOCOL, ActResult, Hello, PhaseChanged, Welcome
 from safety.modalities import check_facts
+from safety.needs import unmet
 from safety.safing import Step, tell, to_phase
 from safety.state import (
     Arming,
@@ -26,7 +28,7 @@ from safety.state import (
     Unlatch,
 )
 from safety.trips import PERMISSIVES, REFUSALS
-from safety.watchdogs import evidence_trouble, forget_status
+from safety.watchdogs import clocks_apart, evidence_trouble, forget_status
 
 PROOF_STEP_NS = 200_000_000
 RECORD_NS = 1_000_000_000  # own choice: two syncs of a disk under heavy load; nothing is energised yet
@@ -74,23 +76,7 @@ def device_problem(rules: Rules, opened: Opened) -> str:
         return f"identity {caps.serial}, expected {device.identity}"
     if rules.limits.modality not in caps.modalities:
         return f"modalities {', '.join(caps.modalities)}, expected {rules.limits.modality}"
-    return _lacking(rules, caps)
-
-
-def _lacking(rules: Rules, caps: Capabilities) -> str:
-    """What the device lacks and nothing else stands in for: without a relay it must end and stop by itself."""
-    if rules.limits.relay.endpoint != "none" or caps.driver == "null":
-        return ""
-    lacks = [
-        name
-        for name, has in (
-            ("ends_by_itself", caps.ends_by_itself),
-            ("stops_on_link_loss", caps.stops_on_link_loss),
-            ("reads_back", caps.reads_back),
-        )
-        if not has
-    ]
-    return f"lacks {', '.join(lacks)} and there is no relay" if lacks else ""
+    return ""
 
 
 def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
@@ -99,6 +85,7 @@ def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
     found = [
         ("ILK-401", "" if state.controller else " "),
         ("ILK-402", "" if state.host == "open" else state.host_text or " "),
+        *_troubles(state),
         ("ILK-404", "" if rules.limits.valid_on(rules.today) else rules.today),
         (
             "ILK-407",
@@ -106,8 +93,15 @@ def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
         ),
         ("ILK-409", "" if rules.simulated else _untrusted(rules)),
         ("ILK-410", "; ".join(reason.text for reason in check_facts(rules.limits, facts))),
+        *(() if state.capabilities is None else unmet(rules.limits, state.capabilities, state.rows)),
     ]
     return tuple(f"{code} {PERMISSIVES[code][0]}: {text}".rstrip(": ") for code, text in found if text)
+
+
+def _troubles(state: State) -> Iterator[tuple[str, str]]:
+    """What the ledger's thread found before anything was armed."""
+    for trouble in state.troubles:
+        yield ("ILK-403" if trouble.kind == "disk_low" else "ILK-405"), trouble.text
 
 
 def _untrusted(rules: Rules) -> str:
@@ -174,6 +168,8 @@ def _act_problem(rules: Rules, state: State, event: ActPresented, now: Now) -> s
     fits = state.phase == "READY" if act.act == "arm" else state.phase == "TRIPPED" and state.stopping is None
     if not fits or state.arming is not None or state.stopping is not None:
         return "ILK-334"
+    if act.act == "arm" and clocks_apart(state.watch, now) is not None:
+        return "ILK-337"
     if act.act == "arm" and evidence_trouble(rules, state, state.watch.evidence, now) is not None:
         return "ILK-306"
     return ""

@@ -45,6 +45,7 @@ def _any_device(limits: Limits) -> Capabilities:
         stops_on_link_loss=True,
         confirms=True,
         reads_back=True,
+        measures_impedance=True,
         renews=True,
         grade="simulated",
     )

@@ -258,8 +258,12 @@ def _end(rules: Rules, state: State, reason: str, now: Now) -> Step:
 
 
 def _ledger_trouble(rules: Rules, state: State, kind: str, text: str, now: Now) -> Step:
+    """What makes a record impossible trips in any phase; what may not be armed with is a permissive until it is."""
     row = {"failed": trips.LEDGER_FAILED, "disk_low": trips.DISK_LOW}.get(kind, trips.LIMITS_CHANGED)
-    return trip(rules, state, row, text, now)
+    if kind == "failed" or state.phase in ("ARMED", "TRIPPED") or state.arming is not None:
+        return trip(rules, state, row, text, now)
+    trouble = LedgerTrouble(kind=kind, text=text)
+    return arming.settle(rules, msgspec.structs.replace(state, troubles=(*state.troubles, trouble)), now)
 
 
 def _bad_frame(rules: Rules, state: State, source: str, text: str, now: Now) -> Step:

@@ -22,6 +22,7 @@ DECIDING = (
         "safing",
         "dose",
         "response",
+        "needs",
     ),
     *(
         "trips",

@@ -12,6 +12,7 @@ from drivers.capabilities import Capabilities
 from drivers.link import ToHost
 from drivers.stimulation import Train, Value
 from safety.dose import Dose
+from safety.events import LedgerTrouble
 from safety.limit_values import Limits, Signed
 from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
 from safety.response import Response
@@ -161,6 +162,7 @@ class State(Value, frozen=True):
     trip: str = ""
     trip_text: str = ""
     bad_frames: int = 0
+    troubles: tuple[LedgerTrouble, ...] = ()
     ending: bool = False
     done_ns: int = 0
     watch: Watch = Watch()

@@ -140,6 +140,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "ILK-334": ("this act does not fit the present state", "see the status"),
     "ILK-335": ("the relay failed its proof test", "check the relay, its contact and its feedback"),
     "ILK-336": ("the device did not arm", "read the driver's line"),
+    "ILK-337": (
+        "the machine was suspended, or its wall clock was set, since the start",
+        "end this session and start a new one",
+    ),
 }
 
 PERMISSIVES: dict[str, tuple[str, str]] = {
@@ -148,11 +152,31 @@ PERMISSIVES: dict[str, tuple[str, str]] = {
         "the device is not open, or not the one of the limits",
         "check [device] in limits.toml: driver, distribution, endpoint, identity",
     ),
+    "ILK-403": (
+        "too little disk space for the ledger",
+        "free space on the disk of the run folder, then start again",
+    ),
     "ILK-404": ("the limits are not valid today", "ask the responsible person for a new file"),
+    "ILK-405": (
+        "the limits file changed since the start",
+        "check the file, then start again",
+    ),
     "ILK-407": ("the relay is not connected", "check [relay] endpoint"),
     "ILK-409": (
         "unverified or unsigned limits run only simulated endpoints",
         "have the rows verified and the file signed",
     ),
     "ILK-410": ("a fact of today is missing", "write it into [inputs] of limits.toml"),
+    "ILK-421": (
+        "the device does not end a train by itself",
+        "add a relay and shorten the leases, or use another device",
+    ),
+    "ILK-422": ("the device does not stop when its link is lost", "add a relay, or use another device"),
+    "ILK-423": ("the device does not read its settings back", "add a relay, or use another device"),
+    "ILK-424": (
+        "the device does not confirm what it delivered",
+        "add a relay and shorten the leases, or use another device",
+    ),
+    "ILK-425": ("the device measures no impedance", "use a device that does"),
+    "ILK-426": ("the device's onset is too coarse", "use a device whose onset is known to 50 ms"),
 }

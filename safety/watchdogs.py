@@ -126,10 +126,9 @@ def _rate_trouble(
 def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
     """The first watchdog that is not fresh while armed; the order is that of trust in a ramp, worst first."""
     watch, mono = state.watch, now.mono_ns
-    if abs((now.boot_ns - mono) - watch.boot_offset_ns) > SUSPEND_NS:
-        return trips.SUSPENDED
-    if abs((now.wall_ns - mono) - watch.wall_offset_ns) > WALL_NS:
-        return trips.WALL_CLOCK
+    apart = clocks_apart(watch, now)
+    if apart is not None:
+        return apart
     if watch.poll_ns and mono - watch.poll_ns > rules.limits.watch.host_ms * 1_000_000:
         return trips.HOST_SILENT
     if state.relay and mono - watch.relay_ns > RELAY_NS:
@@ -146,6 +145,15 @@ def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
     if trouble == trips.EEG_UNCLEAN and mono - watch.clean_ns <= UNCLEAN_NS:
         return None  # no increase may rest on it; a blink or a pulse's artefact alone ends nothing
     return trouble
+
+
+def clocks_apart(watch: Watch, now: Now) -> TripKind | None:
+    """Which clock has gone its own way since the start: a suspend shows against boot time, a jump against the wall."""
+    if abs((now.boot_ns - now.mono_ns) - watch.boot_offset_ns) > SUSPEND_NS:
+        return trips.SUSPENDED
+    if abs((now.wall_ns - now.mono_ns) - watch.wall_offset_ns) > WALL_NS:
+        return trips.WALL_CLOCK
+    return None
 
 
 def _progress_ns(rules: Rules) -> int:

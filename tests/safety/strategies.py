@@ -158,6 +158,7 @@ def caps_of(modality: Modality) -> Capabilities:
         stops_on_link_loss=True,
         confirms=True,
         reads_back=True,
+        measures_impedance=True,
         renews=True,
         grade="simulated",
     )

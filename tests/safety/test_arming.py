@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
-from safety.events import Durable, HostGone, RelayGone, RelaySaid
+from safety.arming import missing
+from safety.events import Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
 from safety.state import OpenRelay, PetRelay
 from tests.safety.strategies import caps_of
@@ -343,15 +344,46 @@ def test_without_a_relay_the_device_alone_is_armed():
     assert world.phase == "ARMED"
 
 
-@pytest.mark.parametrize("lacking", ("ends_by_itself", "stops_on_link_loss", "reads_back"))
-def test_what_a_device_lacks_needs_a_relay(lacking: str):
+@pytest.mark.parametrize(("lacking", "code"), [("stops_on_link_loss", "ILK-422"), ("reads_back", "ILK-423")])
+def test_what_a_device_lacks_needs_a_relay(lacking: str, code: str):
     rules = rules_of()
     caps = msgspec.structs.replace(caps_of("tacs"), **{lacking: False})
     alone = bend_rules(rules, relay=msgspec.structs.replace(rules.limits.relay, endpoint="none"))
     world = World(alone, first_state(relay=False)).open(caps).join().run_ms(100)
     assert world.phase == "SAFE"
-    assert lacking in world.state.host_text
+    assert [text[:7] for text in missing(world.rules, world.state, world.now)] == [code]
     assert World(rules).open(caps).join().run_ms(100).phase == "READY"
+
+
+@pytest.mark.parametrize("by_ns", (500_000_001, -500_000_001))
+@pytest.mark.parametrize("clock", ("boot", "wall"))
+def test_nobody_arms_after_a_suspend_or_a_jump_of_the_clock(clock: str, by_ns: int):
+    world = ready()
+    if clock == "boot":
+        world.boot_offset_ns += by_ns
+    else:
+        world.wall_offset_ns += 4 * by_ns
+    world.present()
+    assert result(world).code == "ILK-337"
+    assert world.phase == "READY"
+    assert not world.state.marked
+    assert World(rules_of()).ready().present().state.arming is not None
+
+
+@pytest.mark.parametrize(("kind", "code"), [("disk_low", "ILK-403"), ("limits_changed", "ILK-405")])
+def test_what_is_found_before_arming_keeps_it_from_ready(kind: str, code: str):
+    world = ready()
+    world.take(LedgerTrouble(kind=kind, text="why"))
+    assert world.phase == "SAFE"
+    assert world.last(PhaseChanged).code == code
+    assert "why" in world.last(PhaseChanged).text
+    world.present()
+    assert result(world).code == "ILK-334"
+    assert not world.state.marked
+    while_arming = ready()
+    while_arming.present()
+    while_arming.take(LedgerTrouble(kind=kind, text="why"))
+    assert while_arming.phase == "TRIPPED"
 
 
 def test_the_relay_is_told_to_open_when_arming_fails():

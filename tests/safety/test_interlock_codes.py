@@ -347,6 +347,13 @@ def device_does_not_arm() -> set[str]:
     return answered(world)
 
 
+def clocks_apart() -> set[str]:
+    world = World(rules_of()).ready()
+    world.boot_offset_ns += 501 * MS
+    world.present()
+    return answered(world)
+
+
 REFUSAL_CASES: dict[str, Callable[[], set[str]]] = {
     "ILK-301": asked(lambda: World(rules_of()).ready()),
     "ILK-302": two_at_once,
@@ -369,6 +376,7 @@ REFUSAL_CASES: dict[str, Callable[[], set[str]]] = {
     "ILK-334": presented(kind="reset"),
     "ILK-335": relay_stuck,
     "ILK-336": device_does_not_arm,
+    "ILK-337": clocks_apart,
 }
 
 
@@ -395,6 +403,11 @@ def without(code: str) -> World:
             return World(rules).open().run_ms(100)
         case "ILK-402":
             return World(rules).join().run_ms(100)
+        case "ILK-403" | "ILK-405":
+            kind = "disk_low" if code == "ILK-403" else "limits_changed"
+            world = World(rules).open().join().run_ms(100)
+            world.take(LedgerTrouble(kind=kind, text="why"))
+            return world
         case "ILK-404":
             return World(bend_rules(rules, valid_until="2026-05-31")).open().join().run_ms(100)
         case "ILK-407":
@@ -406,7 +419,17 @@ def without(code: str) -> World:
             world = World(rules)
             world.device.impedance_kohm = None
             return world.open().join().run_ms(100)
-    raise AssertionError(code)
+    lacks: dict[str, dict[str, object]] = {
+        "ILK-421": {"ends_by_itself": False},
+        "ILK-422": {"stops_on_link_loss": False},
+        "ILK-423": {"reads_back": False},
+        "ILK-424": {"confirms": False},
+        "ILK-425": {"measures_impedance": False},
+        "ILK-426": {"onset_latency_ns": 50 * MS + 1},
+    }
+    alone = bend_rules(rules, relay=msgspec.structs.replace(rules.limits.relay, endpoint="none"))
+    caps = msgspec.structs.replace(caps_of("tacs"), **lacks[code])
+    return World(alone, first_state(relay=False)).open(caps).join().run_ms(100)
 
 
 @pytest.mark.parametrize("code", sorted(PERMISSIVES))

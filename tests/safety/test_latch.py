@@ -126,7 +126,7 @@ def test_a_trip_is_kept_and_its_zero_does_not_take_it_back():
 @pytest.mark.parametrize("make", (World, ready))
 def test_a_trip_before_arming_is_kept_too(make: object):
     world = World(rules_of()) if make is World else ready()
-    world.take(LedgerTrouble(kind="limits_changed", text="digest"))
+    world.take(LedgerTrouble(kind="failed", text="EIO"))
     assert [type(mark) for mark in marks(world)] == [Latch]
 
 
