@@ -58,6 +58,7 @@ def examine(out: Path) -> tuple[Finding, ...]:
         sockets,
         mosquitto,
         signatures,
+        trust_store,
         account,
     )
     return tuple(_safely(check) for check in checks)
@@ -324,6 +325,26 @@ def signatures() -> Finding:
         )
     found = "a wrong signature was taken for a right one"
     return Finding(name="signatures", verdict="fail", found=found, fix="reinstall cryptography; trust no log")
+
+
+def trust_store() -> Finding:
+    """Whose signature under limits.toml counts here."""
+    from safety.trust import TrustError, keys_of, store
+
+    name = "trust store"
+    try:
+        where = store()
+        if not os.path.lexists(where.path):
+            found = f"{where.path}: none yet; limits run unsigned, simulated endpoints only"
+            fix = "nociloop limits keygen NAME --role officer --trust"
+            return Finding(name=name, verdict="warn", found=found, fix=fix)
+        keys = keys_of(where)
+    except TrustError as error:
+        fix = "mend what the line names: nothing that is signed starts before"
+        return Finding(name=name, verdict="fail", found=str(error), fix=fix)
+    known = ", ".join(f"{key.name} {key.fingerprint}" for key in keys) or "no key in it"
+    only = "; simulated endpoints only, for the site has another" if where.simulated_only else ""
+    return Finding(name=name, verdict="pass", found=f"{where.path}: {known}{only}")
 
 
 def account() -> Finding:

@@ -103,7 +103,7 @@ def add(where: Store, key: TrustedKey) -> Path:
     """Write a key into the store, which is made where there is none; never over another one. Raises TrustError."""
     path = where.path / f"{key.name}{SUFFIX}"
     try:
-        where.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_directory(where.path)
         if any(other.public_key == key.public_key for other in keys_of(where)):
             raise TrustError(f"{path}: found this key there under another name, expected a new one")
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -122,6 +122,13 @@ def add(where: Store, key: TrustedKey) -> Path:
             f"{path}: cannot be written ({error.strerror}); expected a store of yours; let its owner put the key there"
         ) from error
     return path
+
+
+def _make_directory(path: Path) -> None:
+    """Make the store where there is none; what is made above it nobody else may write, whatever the umask."""
+    for folder in reversed((path, *path.parents)):
+        if not os.path.lexists(folder):
+            folder.mkdir(mode=0o700 if folder == path else 0o755)
 
 
 def _read(path: Path, *, simulated_only: bool) -> TrustedKey:

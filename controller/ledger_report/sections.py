@@ -14,6 +14,7 @@ from controller.ledger_report.courses import dose, log_and_clocks, maxima, stops
 from controller.ledger_report.facts import acts_of, refused_by
 from controller.ledger_report.reading import Material
 from controller.ledger_report.timing import stops_of
+from safety.signature import said_of as signed_words
 from safety.trips import BY_CODE
 from safety.verdict_words import SHOWN_MAX, answer_of, oracle_said
 
@@ -223,7 +224,7 @@ def proof(material: Material) -> str:
     if genesis is not None:
         rules, ran = genesis.rules, genesis.software
         pairs += [
-            (f"limits, serial {rules.limits.serial}", rules.limits.digest),
+            (f"limits, serial {rules.limits.serial}, {signed_words(rules.signed)}", rules.limits.digest),
             ("limits, signature", rules.signed.signature if rules.signed is not None else "unsigned"),
             ("session", rules.session_digest),
             (

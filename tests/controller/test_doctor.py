@@ -13,6 +13,8 @@ import typer.testing
 
 from controller import doctor, doctor_verb
 from controller.doctor import Finding, examine, satisfies
+from safety.signature import fingerprint
+from safety.trust import Store
 
 
 def test_this_machine_is_examined_in_time_and_each_trouble_has_its_fix(
@@ -23,7 +25,7 @@ def test_this_machine_is_examined_in_time_and_each_trouble_has_its_fix(
     findings = examine(tmp_path / "not" / "yet" / "there")
     assert time.monotonic() - begin < 8.0  # 2 s on a quiet machine; asked for: 4
     by_name = {finding.name: finding for finding in findings}
-    assert len(by_name) == len(findings) == 15
+    assert len(by_name) == len(findings) == 16
     for name in ("python", "liblsl", "LSL loopback", "signatures", "sockets"):
         assert by_name[name].verdict == "pass", by_name[name]
     assert all(finding.fix for finding in findings if finding.verdict != "pass")
@@ -47,6 +49,22 @@ def test_sockets_need_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.M
     assert doctor.sockets().verdict == "fail"
     monkeypatch.setenv("NOCILOOP_RUNTIME_DIR", str(tmp_path / ("x" * 120)))
     assert doctor.sockets().verdict == "fail"  # a socket's path has 107 bytes at most
+
+
+def test_the_trust_store_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "trust"
+    monkeypatch.setenv("NOCILOOP_TRUST_DIR", str(where))
+    assert doctor.trust_store().verdict == "warn" and "keygen" in doctor.trust_store().fix
+    where.mkdir(mode=0o755)
+    assert doctor.trust_store().verdict == "pass" and "no key in it" in doctor.trust_store().found
+    (where / "ann.pub").write_text(
+        f"nociloop-key 1 ed25519 {'7' * 64} scrypt {'0' * 32} any-endpoint\n", encoding="ascii"
+    )
+    assert doctor.trust_store().found == f"{where}: ann {fingerprint('7' * 64)}"
+    monkeypatch.setattr("safety.trust.store", lambda: Store(path=where, simulated_only=True))
+    assert doctor.trust_store().found.endswith("; simulated endpoints only, for the site has another")
+    where.chmod(0o777)
+    assert doctor.trust_store().verdict == "fail"
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,24 @@ def test_it_is_a_directory_and_no_link_to_one(where: Store, tmp_path: Path):
     plain = Store(path=tmp_path / "plain", simulated_only=False)
     plain.path.write_text("")
     assert problem(plain).startswith(f"{plain.path}: found no directory")
-    with pytest.raises(TrustError):
+    with pytest.raises(TrustError, match="found no directory"):
         add(plain, key_of())
+    inside = Store(path=plain.path / "trust", simulated_only=False)
+    with pytest.raises(TrustError, match=r"bob\.pub: cannot be written \(Not a directory\)"):
+        add(inside, key_of())
+
+
+def test_what_is_made_above_it_is_not_open_to_a_group(tmp_path: Path):
+    where = Store(path=tmp_path / "a" / "b" / "trust", simulated_only=False)
+    before = os.umask(0o002)
+    try:
+        add(where, key_of())
+    finally:
+        os.umask(before)
+    assert [each.stat().st_mode & 0o777 for each in (where.path, where.path.parent, where.path.parent.parent)] == [
+        0o700, 0o755, 0o755,
+    ]  # fmt: skip
+    assert keys_of(where) == (key_of(),)
 
 
 def test_the_number_of_keys_is_bounded(where: Store):
