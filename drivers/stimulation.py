@@ -17,6 +17,7 @@ Modality = Literal[
     "trns",
     "rtms",
     "tbs",
+    "dbs",
 ]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
@@ -182,6 +183,8 @@ def is_whole(train: Train) -> bool:
             return isinstance(wave, PulseTrain)
         case "tbs":
             return isinstance(wave, BurstTrain)
+        case "dbs":
+            return isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)
         case _:
             assert_never(train.modality)
 

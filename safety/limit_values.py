@@ -107,13 +107,18 @@ class Contact(Value, frozen=True):
 
 
 class Inputs(Value, frozen=True):
-    """Dated facts about the participant, as ISO dates; those that the modality does not have are None."""
+    """Facts about the participant and the implanted device, with their days as ISO dates; those that the modality does
+    not have are None. `leakage_na`: the direct current that a contact leaks at the device's greatest output;
+    `recharge_us`: how long the device shorts its contacts after the second phase of a pulse."""
 
     consent_on: str
     motor_threshold_pct_mso: float | None = None
     motor_threshold_measured_on: str | None = None
     active_threshold_pct_mso: float | None = None
     active_threshold_measured_on: str | None = None
+    leakage_na: float | None = None
+    leakage_measured_on: str | None = None
+    recharge_us: float | None = None
 
 
 class Watch(Value, frozen=True):

@@ -251,7 +251,8 @@ def _read_contacts(table: Table, modality: Modality | None) -> tuple[Contact, ..
 def _read_contact(table: Table, name: str, declared: DeclaredContacts) -> Contact:
     if declared.coils:
         return Contact(name=name, area_cm2=None, coil=table.choice("coil", declared.coils))
-    area_cm2 = table.number("area_cm2", declared.area_low_cm2, declared.area_high_cm2, "cm2")
+    low, high = declared.area_of(name)
+    area_cm2 = table.number("area_cm2", low, high, "cm2")
     return Contact(name=name, area_cm2=area_cm2, coil=None)
 
 

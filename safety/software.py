@@ -40,6 +40,8 @@ DECIDING = (
     *("modalities/magnetic", "modalities/rtms", "modalities/rtms_numbers"),
     *("modalities/tbs", "modalities/tbs_numbers"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),
+    *("modalities/contacts", "modalities/implanted", "modalities/implanted_numbers", "modalities/shannon"),
+    "modalities/dbs",
     *("../drivers/stimulation", "../drivers/capabilities", "../drivers/link", "../drivers/stimulator"),
 )
 

@@ -12,7 +12,7 @@ from drivers.stimulation import Hold, Modality, Train, amplitude
 from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
-from safety.modalities import rtms, tacs, tbs, tdcs, trns
+from safety.modalities import dbs, rtms, tacs, tbs, tdcs, trns
 from safety.modalities.bounds import falls_or_stays, is_number
 from safety.modalities.quantities import (
     Declared,
@@ -70,6 +70,8 @@ def rules_of(modality: Modality) -> ModalityRules:
             return rtms.RULES
         case "tbs":
             return tbs.RULES
+        case "dbs":
+            return dbs.RULES
         case _:
             assert_never(modality)
 

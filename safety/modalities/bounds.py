@@ -139,7 +139,7 @@ def check_value(declared: Declared, value: object, limits: Limits, caps: Capabil
     if bound is None:
         reasons.append(_no_limit(declared, "device", f"the device states no usable range of {declared.name}"))
         return reasons
-    reasons += _outside(declared, number, bound)
+    reasons += outside(declared, number, bound)
     step = caps.envelopes[declared.name].step
     if step > 0 and not on_step(number, exact(step)):
         reasons.append(
@@ -190,7 +190,7 @@ def check_exact(
     if _inside(declared, number, limits):
         return []
     bounds = layers(declared, limits)
-    reasons = [refusal for bound in bounds for refusal in _outside(declared, number, bound, code, where)]
+    reasons = [refusal for bound in bounds for refusal in outside(declared, number, bound, code, where)]
     if not any(bound.layer == "protocol" for bound in bounds):
         reasons.append(
             _no_limit(declared, "protocol", f"limits.toml has no protocol row for {declared.name}")
@@ -277,7 +277,7 @@ def _no_limit(declared: Declared, layer: str, detail: str) -> Reason:
     return reason(NO_LIMIT, detail, quantity=declared.name, set_by=layer)
 
 
-def _outside(
+def outside(
     declared: Declared, number: Fraction, bound: Bound, code: str = "", where: str = ""
 ) -> list[Reason]:
     """The refusals of one layer: empty only if the number was positively found inside."""

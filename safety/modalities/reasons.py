@@ -30,6 +30,8 @@ NO_LIMIT = "ILK-110"
 SLEW = "ILK-111"
 IMPEDANCE = "ILK-112"
 FACT_OUTDATED = "ILK-113"
+TIMING = "ILK-120"
+REGIME = "ILK-121"
 BAND = "ILK-130"
 
 REASONS: Mapping[str, ReasonText] = MappingProxyType(
@@ -63,7 +65,7 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType(
         ),
         DENSITY: ReasonText(
             text="current or charge too dense under a contact",
-            remedy="lower the amplitude or use a larger contact",
+            remedy="lower the amplitude or the pulse width, or use a larger contact",
         ),
         NO_LIMIT: ReasonText(
             text="no limit is known for a quantity",
@@ -82,6 +84,14 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType(
         ),
         BAND: ReasonText(
             text="a band whose ends are out of order", remedy="ask for a high_hz that lies above low_hz"
+        ),
+        TIMING: ReasonText(
+            text="a pulse or a burst does not fit into its time",
+            remedy="use shorter phases, a shorter gap, fewer pulses or a lower rate",
+        ),
+        REGIME: ReasonText(
+            text="no known regime has this rate, width and amplitude together",
+            remedy="stay within one of the regimes that the refusal names",
         ),
     }
 )

@@ -24,6 +24,8 @@ from safety.modalities.quantities import (
     Formula,
 )
 
+CASE = "case"
+
 
 class WrongTrain(TypeError):
     """A broken invariant: a train that no limit permitted reached a place where only permitted ones come."""
@@ -43,13 +45,27 @@ class DeclaredInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredContacts:
-    """The outputs that limits.toml names: how many, and what each says of itself: its area, or its kind of coil."""
+    """The outputs that limits.toml names: how many, and what each says of itself: its area, or its kind of coil. The
+    case of an implanted pulse generator, an output of the name "case", is larger than any contact."""
 
     fewest: int
     most: int
     area_low_cm2: float = 0.0
     area_high_cm2: float = 0.0
     coils: tuple[Coil, ...] = ()
+    case_low_cm2: float = 0.0
+    case_high_cm2: float = 0.0
+
+    def area_of(self, name: str) -> tuple[float, float]:
+        """The least and the greatest area in cm2 that an output of this name can have."""
+        if name == CASE and self.case_high_cm2 > 0:
+            return self.case_low_cm2, self.case_high_cm2
+        return self.area_low_cm2, self.area_high_cm2
+
+    def takes_area(self, name: str, area_cm2: float) -> bool:
+        """Whether it can be the area of this output."""
+        low, high = self.area_of(name)
+        return low <= area_cm2 <= high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,7 +192,7 @@ def test_every_row_binds_at_its_edge(modality: Modality) -> None:
             (math.nextafter(value, 1e9), 1e9, False),
             (math.nan, value, False),
             (value, math.nan, False),
-            (value, -value - 1, False),
+            (value, value - 1, False),
         ):
             narrowed = msgspec.structs.replace(each, low=low, high=high, layer="participant")
             found = objections(
@@ -343,6 +343,7 @@ def test_the_oracle_knows_nothing_of_the_first_hand() -> None:
     """Values, messages and the standard library's numbers; nothing that decides."""
     allowed = {
         "__future__", "collections.abc", "dataclasses", "decimal", "fractions", "functools", "itertools", "math", "typing",
+        "datetime",
         "drivers.capabilities", "drivers.link", "drivers.stimulation", "safety.limit_values", "safety.messages",
         "safety.events", "safety.entries", "safety.state",
     }  # fmt: skip

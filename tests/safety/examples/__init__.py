@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from drivers.stimulation import Modality
+from tests.safety.examples.dbs import DBS
 from tests.safety.examples.example import Example
 from tests.safety.examples.rtms import RTMS
 from tests.safety.examples.tacs import TACS
@@ -18,4 +19,5 @@ EXAMPLES: Mapping[Modality, Example] = {
     "trns": TRNS,
     "rtms": RTMS,
     "tbs": TBS,
+    "dbs": DBS,
 }

@@ -1,0 +1,64 @@
+"""The outputs of a current: known, named once, with signed shares that balance; no current without its way back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from drivers.capabilities import Capabilities
+from drivers.stimulation import Train
+from safety.limit_values import Limits
+from safety.messages import Reason
+from safety.modalities.bounds import as_float, exact, is_number, shown
+from safety.modalities.reasons import OUTPUTS, reason
+
+SHARE_TOLERANCE = Fraction(1, 10**9)  # own choice: thirds have no decimal; far below what any device can set
+
+
+def check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Reason]:
+    """Each contact known to the file and to the device, named once, with a share; shares that balance."""
+    if len(train.outputs) > len(limits.contacts):  # before any of them costs time
+        detail = f"{len(train.outputs)} outputs, limits.toml has {len(limits.contacts)} contacts"
+        return [reason(OUTPUTS, detail, set_by="protocol")]
+    names = [output.name for output in train.outputs]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    unlisted = [name for name in dict.fromkeys(names) if limits.contact(name) is None]
+    unplugged = [name for name in dict.fromkeys(names) if name not in caps.outputs]
+    unshared = [output.name for output in train.outputs if not is_share(output.share)]
+    reasons = [
+        reason(OUTPUTS, f"{what}: {listed(wrong)}", set_by=set_by)
+        for what, wrong, set_by in (
+            ("named more than once", twice, ""),
+            ("not in limits.toml", unlisted, "protocol"),
+            ("not on the device", unplugged, "device"),
+            ("share is 0 or no number", unshared, ""),
+        )
+        if wrong
+    ]
+    return reasons if unshared else reasons + _check_balance(train)
+
+
+def _check_balance(train: Train) -> list[Reason]:
+    """The shares sum to zero, and what goes in is the whole amplitude."""
+    reasons = []
+    shares = [exact(output.share) for output in train.outputs]
+    balance = sum(shares, Fraction(0))
+    if not abs(balance) <= SHARE_TOLERANCE:
+        text = f"shares sum to {as_float(balance):.10g}, expected 0"
+        reasons.append(reason(OUTPUTS, text, value=as_float(balance)))
+    total = sum((share for share in shares if share > 0), Fraction(0))
+    if not abs(total - 1) <= SHARE_TOLERANCE:
+        text = f"positive shares sum to {as_float(total):.10g}, expected 1"
+        reasons.append(reason(OUTPUTS, text, value=as_float(total), limit=1.0))
+    return reasons
+
+
+def listed(names: list[str]) -> str:
+    """A few of the names on one short line."""
+    return ", ".join(shown(name) for name in names[:4]) + (
+        f" and {len(names) - 4} more" if len(names) > 4 else ""
+    )
+
+
+def is_share(share: float) -> bool:
+    """Whether an output carries a part of the amplitude that can be told."""
+    return is_number(share, integer=False) and share != 0

@@ -1,0 +1,406 @@
+"""Currents through implanted electrodes, held and renewed: what DBS, SCS, DRG and PNS have in common.
+
+Conventions. An amplitude is that of the first phase, never negative; shares are signed, sum to zero, and the positive
+ones sum to one, so that the amplitude is the whole current. A contact carries amplitude x |share| and is judged by its
+own area; the case of the pulse generator, an output of the name "case", is a way back like any other but larger. The
+second phase carries the same charge back; whatever holds for a current holds for both phases. What the device can is
+not what tissue can: each is asked, and the least counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from math import floor
+
+from drivers.capabilities import Capabilities
+from drivers.stimulation import Hold, Pulses, Train, amplitude, quantities
+from safety.limit_values import Limits, is_iso_date
+from safety.messages import Reason, Row
+from safety.modalities.bounds import (
+    as_float,
+    check_exact,
+    check_kind,
+    check_value,
+    device_bound,
+    effective_rows,
+    exact,
+    is_number,
+    layers,
+    not_a_number,
+    outside,
+    shown,
+    waveform_of,
+)
+from safety.modalities.contacts import check_outputs, is_share, listed
+from safety.modalities.facts import dated_facts
+from safety.modalities.implanted_numbers import (
+    CHARGE_DENSITY,
+    DIRECT_CURRENT,
+    DURATION,
+    FORMULAS,
+    IMBALANCE,
+    IMPEDANCE,
+    INPUTS,
+    RAMP_DOWN,
+    RAMP_UP,
+    SHANNON,
+    SHARED,
+    SPACING,
+)
+from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.reasons import (
+    DENSITY,
+    FACT_MISSING,
+    FACT_OUTDATED,
+    REGIME,
+    SLEW,
+    TIMING,
+    WRONG_KIND,
+    reason,
+)
+from safety.modalities.reasons import IMPEDANCE as IMPEDANCE_CODE
+from safety.modalities.rules import CASE, DeclaredContacts, ModalityRules, WrongTrain, hold_of
+from safety.modalities.shannon import charge_uc, k_of
+
+LEAKAGE_DAYS_MAX = 366  # own choice: a device is measured at least once a year
+NA_PER_UA = 1000
+US_PER_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """The numbers of a carrier, exactly: each is positive, but for an amplitude and a gap that may be 0."""
+
+    amplitude_ma: Fraction
+    width_us: Fraction
+    gap_us: Fraction
+    second_width_us: Fraction
+    rate_hz: Fraction
+    per_burst: Fraction
+    in_burst_hz: Fraction
+
+    @property
+    def second_ma(self) -> Fraction:
+        """The amplitude of the second phase, by charge balance."""
+        return self.amplitude_ma * self.width_us / self.second_width_us
+
+    @property
+    def mean_hz(self) -> Fraction:
+        """Pulses per second, bursts and the time between them taken together."""
+        return self.rate_hz * self.per_burst
+
+
+def phases_of(carrier: Pulses) -> Phases | None:
+    """The exact numbers; None where one of them is none or has the wrong sign, and is refused as that."""
+    numbers = (
+        carrier.amplitude_ma,
+        carrier.width_us,
+        carrier.gap_us,
+        carrier.second_width_us,
+        carrier.rate_hz,
+    )
+    if not all(is_number(number, integer=False) for number in (*numbers, carrier.rate_in_burst_hz)):
+        return None
+    if not is_number(carrier.pulses_per_burst, integer=True):
+        return None
+    found = Phases(
+        amplitude_ma=exact(carrier.amplitude_ma),
+        width_us=exact(carrier.width_us),
+        gap_us=exact(carrier.gap_us),
+        second_width_us=exact(carrier.second_width_us),
+        rate_hz=exact(carrier.rate_hz),
+        per_burst=Fraction(carrier.pulses_per_burst),
+        in_burst_hz=exact(carrier.rate_in_burst_hz),
+    )
+    positive = (found.width_us, found.second_width_us, found.rate_hz, found.per_burst, found.in_burst_hz)
+    return found if min(positive) > 0 and min(found.amplitude_ma, found.gap_us) >= 0 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regime:
+    """One way of stimulating that has been studied: what is inside all of these ends belongs to it."""
+
+    name: str
+    amplitude_ma_max: float
+    width_us_max: float
+    rate_hz_min: float
+    rate_hz_max: float
+    in_burst_hz_max: float
+    per_burst_max: int
+
+    def has(self, phases: Phases) -> bool:
+        """Whether pulses are of this regime, by the larger of their phases."""
+        return (
+            max(phases.amplitude_ma, phases.second_ma) <= exact(self.amplitude_ma_max)
+            and phases.width_us <= exact(self.width_us_max)
+            and exact(self.rate_hz_min) <= phases.rate_hz <= exact(self.rate_hz_max)
+            and phases.in_burst_hz <= exact(self.in_burst_hz_max)
+            and phases.per_burst <= self.per_burst_max
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Implanted:
+    """One place of the electrodes. `pulses`: widths and rates; `regimes`: empty where the rows say all."""
+
+    amplitude: Declared
+    pulses: tuple[Declared, ...]
+    contact_ma: Declared
+    total_ma: Declared
+    charge_uc: Declared
+    slew: Declared
+    budgets: tuple[DeclaredBudget, ...]
+    contacts: DeclaredContacts
+    regimes: tuple[Regime, ...] = ()
+    formulas: tuple[Formula, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Declared, ...]:
+        """What stands in the train."""
+        return (self.amplitude, *self.pulses, RAMP_UP, RAMP_DOWN, DURATION)
+
+    @property
+    def quantities(self) -> tuple[Declared, ...]:
+        """All that limits.toml has a row for."""
+        return (*self.asked, self.slew, self.contact_ma, self.total_ma, self.charge_uc, *SHARED)
+
+    def rules(self) -> ModalityRules:
+        """The table that the core asks."""
+        return ModalityRules(
+            quantities=self.quantities,
+            budgets=self.budgets,
+            spacing=SPACING,
+            formulas=(*FORMULAS, *self.formulas),
+            contacts=self.contacts,
+            inputs=INPUTS,
+            stop="ramp",
+            check=self.check,
+            check_facts=check_facts,
+            check_slew=self.check_slew,
+            rows=self.rows,
+            amplitude_ceiling=self.amplitude_ceiling,
+            exposure=exposure,
+            ramp_down_max_ns=ramp_down_max_ns,
+            interval_after_ns=_no_interval,
+        )
+
+    def check(self, train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
+        """Every reason that refuses this hold, but for slew, which needs the output of the moment."""
+        wave, reasons = train.waveform, list(check_facts(limits, facts))
+        wrong = check_kind(train, limits, caps)
+        if wrong or not (isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)):
+            return (*reasons, *wrong)
+        numbers = quantities(train)
+        for declared in self.asked:
+            reasons += check_value(declared, numbers[declared.name], limits, caps)
+        reasons += check_outputs(train, limits, caps)
+        phases = phases_of(wave.carrier)
+        if phases is None or len(train.outputs) > len(limits.contacts):
+            return tuple(reasons)  # refused already, one number or the outputs by name
+        reasons += _check_timing(phases, limits)
+        reasons += self._check_regime(phases)
+        reasons += self._check_second_phase(phases, limits, caps)
+        reasons += self._check_tissue(train, phases, limits, caps)
+        return tuple(reasons)
+
+    def check_slew(self, train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
+        """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
+        wave = train.waveform
+        if not (isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)):
+            return (reason(WRONG_KIND, f"{waveform_of(train)}, expected a hold of pulses"),)
+        level, ramp_ms = wave.carrier.amplitude_ma, wave.ramp_up_ms
+        if not is_number(level, integer=False):
+            return (not_a_number(self.amplitude, level),)
+        if not (is_number(ramp_ms, integer=True) and ramp_ms > 0):
+            return (not_a_number(RAMP_UP, ramp_ms),)
+        rise = exact(level) - _present(amplitude_now)
+        if rise <= 0:
+            return ()
+        slew = rise * 1000 / Fraction(ramp_ms)
+        return tuple(check_exact(self.slew, slew, limits, code=SLEW, where=f" over {ramp_ms} ms"))
+
+    def rows(self, limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
+        """The least of all layers, quantity by quantity."""
+        return effective_rows(self.quantities, limits, caps)
+
+    def amplitude_ceiling(self, rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
+        """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach.
+
+        Where nothing runs yet (0 ms), the ramp is taken as long as the limits and the lease let it be.
+        """
+        high = {row.quantity: row.high for row in rows}
+        longest = exact(min(high[RAMP_UP.name], high[DURATION.name]))
+        ramp_ms = Fraction(ramp_up_ms) if ramp_up_ms > 0 else longest
+        reach = _present(amplitude_now) + exact(high[self.slew.name]) * ramp_ms / 1000
+        highest = min(reach, exact(high[self.amplitude.name]))
+        return floor(highest * 1_000_000) / 1_000_000  # whole nA: never above the exact value
+
+    def _check_regime(self, phases: Phases) -> list[Reason]:
+        if not self.regimes or any(regime.has(phases) for regime in self.regimes):
+            return []
+        found = f"{as_float(phases.rate_hz):.6g} Hz with {as_float(phases.width_us):.6g} us"
+        known = ", ".join(regime.name for regime in self.regimes)
+        return [reason(REGIME, f"{found} and {as_float(phases.amplitude_ma):.6g} mA; known are {known}")]
+
+    def _check_second_phase(self, phases: Phases, limits: Limits, caps: Capabilities) -> list[Reason]:
+        """The second phase against the rows of the amplitude, the device's range, and the step that it is set in."""
+        second, device, reasons = phases.second_ma, device_bound(self.amplitude, caps), []
+        if second > phases.amplitude_ma:  # else the first phase says it all
+            reasons += check_exact(self.amplitude, second, limits, where=" of the second phase")
+            if device is not None:  # else refused already, as without a limit
+                reasons += outside(self.amplitude, second, device, where=" of the second phase")
+        return reasons + check_exact(IMBALANCE, imbalance(phases, self.amplitude, caps) * 100, limits)
+
+    def _check_tissue(self, train: Train, phases: Phases, limits: Limits, caps: Capabilities) -> list[Reason]:
+        """Current, charge, density and Shannon's k where each is greatest, and what flows on for ever."""
+        loads, without = _loads(train, limits, self.contacts)
+        reasons = []
+        if without:
+            detail = f"an area of {listed(without)} of {self.contacts.area_low_cm2:g} cm2 or more"
+            reasons.append(reason(FACT_MISSING, detail, quantity="area_cm2"))
+        highest_ma, charge = (
+            max(phases.amplitude_ma, phases.second_ma),
+            charge_uc(phases.amplitude_ma, phases.width_us),
+        )
+        reasons += check_exact(self.total_ma, highest_ma, limits)
+        share, name = max(
+            ((load.share, load.name) for load in loads if load.name != CASE), default=(Fraction(0), "")
+        )
+        reasons += check_exact(self.contact_ma, share * highest_ma, limits, where=f" of {shown(name)}")
+        share, name = max(((load.share, load.name) for load in loads), default=(Fraction(0), ""))
+        reasons += check_exact(self.charge_uc, share * charge, limits, where=f" of {shown(name)}")
+        if loads:
+            per_area, name = max((load.share / load.area_cm2, load.name) for load in loads)
+            where = f" at {shown(name)}"
+            reasons += check_exact(CHARGE_DENSITY, per_area * charge, limits, code=DENSITY, where=where)
+            k, name = max((k_of(load.share * charge, load.area_cm2), load.name) for load in loads)
+            reasons += check_exact(SHANNON, k, limits, code=DENSITY, where=f" at {shown(name)}")
+        leakage = limits.inputs.leakage_na
+        if leakage is None or not is_number(leakage, integer=False):
+            return reasons  # refused already, as a missing fact
+        left_na = share * charge * NA_PER_UA * imbalance(phases, self.amplitude, caps) * phases.mean_hz
+        return reasons + check_exact(DIRECT_CURRENT, abs(exact(leakage)) + left_na, limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Load:
+    """What part of the amplitude a contact carries, and its area."""
+
+    name: str
+    share: Fraction
+    area_cm2: Fraction
+
+
+def _loads(train: Train, limits: Limits, declared: DeclaredContacts) -> tuple[list[_Load], list[str]]:
+    """Every contact that carries a part, and the names of those whose area cannot be judged by."""
+    loads: list[_Load] = []
+    without: list[str] = []
+    for output in train.outputs:
+        contact = limits.contact(output.name)
+        if contact is None or not is_share(output.share):
+            continue  # refused already, as outputs
+        area = contact.area_cm2
+        if area is not None and is_number(area, integer=False) and declared.takes_area(output.name, area):
+            loads.append(_Load(name=output.name, share=abs(exact(output.share)), area_cm2=exact(area)))
+        else:
+            without.append(output.name)
+    return loads, without
+
+
+def imbalance(phases: Phases, declared: Declared, caps: Capabilities) -> Fraction:
+    """How far the second phase may be off, as a part of itself, where the device can set it in steps only.
+
+    On a step, to one part in 10^9, it is exact; else the device may round either way, and the farther step counts.
+    """
+    envelope = caps.envelopes.get(declared.name)
+    step = envelope.step if envelope is not None and is_number(envelope.step, integer=False) else 0.0
+    if step <= 0 or phases.second_ma == 0:
+        return Fraction(0)
+    steps = phases.second_ma / exact(step)
+    off = abs(steps - round(steps))
+    return Fraction(0) if off <= steps / 10**9 else max(off, 1 - off) / steps
+
+
+def _check_timing(phases: Phases, limits: Limits) -> list[Reason]:
+    """Both phases, the gap and the recharge fit between two pulses, and a burst between two bursts."""
+    recharge = limits.inputs.recharge_us
+    reasons = []
+    if recharge is not None and is_number(recharge, integer=False):  # else refused already, as a missing fact
+        used_us = phases.width_us + phases.gap_us + phases.second_width_us + exact(recharge)
+        reasons += _fits("phases, gap and recharge", used_us, US_PER_S / phases.in_burst_hz)
+    return reasons + _fits(
+        "a burst", US_PER_S * phases.per_burst / phases.in_burst_hz, US_PER_S / phases.rate_hz
+    )
+
+
+def _fits(what: str, used_us: Fraction, period_us: Fraction) -> list[Reason]:
+    if used_us <= period_us:
+        return []
+    used, period = as_float(used_us), as_float(period_us)
+    detail = f"{what} take {used:.10g} us, there are {period:.10g}"
+    return [reason(TIMING, detail, quantity="rate_in_burst_hz", value=used, limit=period)]
+
+
+def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    """The dated facts, the device's own leakage and recharge, and the contact impedance of this moment."""
+    return dated_facts(limits, facts) + _device_facts(limits, facts) + _check_impedance(limits, facts)
+
+
+def _device_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    reasons = []
+    inputs = limits.inputs
+    for name, value in (("leakage_na", inputs.leakage_na), ("recharge_us", inputs.recharge_us)):
+        if not (value is not None and is_number(value, integer=False) and value >= 0):
+            reasons.append(reason(FACT_MISSING, f"the device's {name}, as measured", quantity=name))
+    measured_on = inputs.leakage_measured_on
+    if measured_on is None or not is_iso_date(measured_on):
+        reasons.append(reason(FACT_MISSING, "the day of leakage_na", quantity="leakage_measured_on"))
+    elif is_iso_date(facts.today):
+        days = (date.fromisoformat(facts.today) - date.fromisoformat(measured_on)).days
+        if not 0 <= days <= LEAKAGE_DAYS_MAX:
+            detail = f"leakage_na is of {measured_on}, expected at most {LEAKAGE_DAYS_MAX} days before {facts.today}"
+            reasons.append(reason(FACT_OUTDATED, detail, quantity="leakage_measured_on"))
+    return tuple(reasons)
+
+
+def _check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    value = facts.impedance_kohm
+    if value is None:
+        return (reason(FACT_MISSING, "the contact impedance", quantity=IMPEDANCE.name),)
+    if not is_number(value, integer=False):
+        return (not_a_number(IMPEDANCE, value),)
+    return tuple(check_exact(IMPEDANCE, exact(value), limits, code=IMPEDANCE_CODE))
+
+
+def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
+    """Time and charge of the first phases in a span; an impossible span counts as the lease, an impossible amplitude
+    as asked."""
+    wave = hold_of(train)
+    if not isinstance(wave.carrier, Pulses):
+        raise WrongTrain(f"{train.modality} without pulses")
+    phases = phases_of(wave.carrier)
+    part = (
+        Fraction(1) if phases is None else phases.width_us * phases.mean_hz / US_PER_S
+    )  # of the time that it flows
+    span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
+    known = is_number(reached, integer=False) and reached >= 0
+    level = exact(reached if known else amplitude(train))
+    charge_nc = -floor(-(level * part * span / 1000))  # mA x ns / 1000 = nC
+    return Exposure(on_time_s=-(-span // 1000) / 1_000_000, charge_c=charge_nc / 1_000_000_000, n_pulses=0)
+
+
+def ramp_down_max_ns(limits: Limits) -> int:
+    """The longest ramp down that the layers leave."""
+    return floor(min(bound.high for bound in layers(RAMP_DOWN, limits)) * 1_000_000)
+
+
+def _present(amplitude_now: float) -> Fraction:
+    known = is_number(amplitude_now, integer=False) and amplitude_now >= 0
+    return exact(amplitude_now) if known else Fraction(0)
+
+
+def _no_interval(train: Train, limits: Limits) -> int:
+    """A hold is renewed."""
+    return 0

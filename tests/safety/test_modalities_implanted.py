@@ -1,0 +1,221 @@
+"""Implanted electrodes, by both hands: what a setting may be at a contact's own area, and what tries to get around it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+
+from drivers.stimulation import Modality, Output
+from safety.limit_values import Contact, Limits
+from tests.safety.implanted_settings import (
+    IMPLANTED,
+    RING_3389,
+    both,
+    of_area,
+    pulse,
+    wide,
+)
+from tests.safety.modality_limits import codes, without_layers
+from tests.safety.strategies import caps_of, limits_of, valid_train, with_quantity
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_the_valid_train_passes_both_hands(modality: Modality):
+    assert both(valid_train(modality), limits_of(modality), caps_of(modality)) == ((), ())
+
+
+# Settings that were worked out; what the device can is not what tissue can
+
+
+@pytest.mark.parametrize(
+    ("modality", "ma", "us", "hz", "area", "refusing", "k"),
+    [
+        ("dbs", 3.0, 60.0, 130.0, RING_3389, (), "-0.26"),
+        ("dbs", 12.0, 90.0, 130.0, RING_3389, (), "1.29"),
+        ("dbs", 20.0, 90.0, 130.0, RING_3389, ("contact_ma", "density_uc_cm2"), "1.74"),
+        ("dbs", 3.98, 450.0, 130.0, RING_3389, (), "1.73"),
+        ("dbs", 3.99, 450.0, 130.0, RING_3389, ("density_uc_cm2",), "1.74"),
+    ],
+)  # fmt: skip
+def test_worked_settings(
+    modality: Modality, ma: float, us: float, hz: float, area: float, refusing: tuple[str, ...], k: str
+):
+    limits = of_area(without_layers(modality), area)
+    train = pulse(modality, ma, us, rate_hz=hz, rate_in_burst_hz=hz)
+    refused, _ = both(train, limits, wide(modality))
+    assert {reason.quantity for reason in refused} == set(refusing), refused
+    one = msgspec.structs.replace(limits, rows=tuple(_k_row(limits, float(k))))
+    assert "shannon_k" not in {r.quantity for r in both(train, one, wide(modality))[0]}
+    one = msgspec.structs.replace(limits, rows=tuple(_k_row(limits, round(float(k) - 0.01, 2))))
+    (reason,) = (r for r in both(train, one, wide(modality))[0] if r.quantity == "shannon_k")
+    assert (reason.code, reason.set_by) == ("ILK-109", "protocol")
+    assert (reason.value, reason.limit) == (float(k), round(float(k) - 0.01, 2))
+
+
+def _k_row(limits: Limits, high: float) -> list[Any]:
+    return [msgspec.structs.replace(r, high=high) if r.quantity == "shannon_k" else r for r in limits.rows]
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_a_contact_is_judged_by_its_own_area_and_a_larger_share(modality: Modality):
+    """Of the contacts that share a current, the one with most charge for its area decides, not the largest."""
+    limits, caps = without_layers(modality), wide(modality)
+    names = [c.name for c in limits.contacts if c.name != "case"][:2]
+    areas = dict(zip(names, (0.02, 0.1), strict=True))
+    contacts = tuple(
+        msgspec.structs.replace(c, area_cm2=areas.get(c.name, c.area_cm2)) for c in limits.contacts
+    )
+    two = msgspec.structs.replace(limits, contacts=contacts)
+    for first, second, refuses in ((0.2, 0.8, False), (0.8, 0.2, True)):
+        shares = (
+            Output(name=names[0], share=-first), Output(name=names[1], share=-second), Output(name="case", share=1.0),
+        )  # fmt: skip
+        train = msgspec.structs.replace(pulse(modality, 6.0, 140.0), outputs=shares)
+        train = msgspec.structs.replace(train, outputs=shares)
+        found = {r.quantity for r in both(train, two, caps)[0]}
+        assert ("density_uc_cm2" in found) is refuses  # 0.672 uC: 33.6 uC/cm2 on 0.02 cm2, 8.4 on 0.1
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+@pytest.mark.parametrize("area", [None, 0.0, -0.06, math.nan, math.inf, 0.0099999, 1e-9, 5e-324, 1e3])
+def test_no_area_and_no_microelectrode(modality: Modality, area: float | None):
+    """4 nC on a microelectrode is far below every charge, and Shannon's relation says nothing of it."""
+    train = pulse(modality, 0.04, 100.0)
+    refused, _ = both(train, of_area(limits_of(modality), area), wide(modality))
+    assert ("ILK-105", "area_cm2") in {(r.code, r.quantity) for r in refused}
+    assert both(train, of_area(limits_of(modality), 0.01), wide(modality))[0] == ()
+
+
+# Signs
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+@pytest.mark.parametrize(
+    "bent",
+    [
+        {"amplitude_ma": -1.0},
+        {"amplitude_ma": -48.0, "second_width_us": 480.0},
+        {"width_us": -60.0, "second_width_us": -60.0},
+        {"width_us": -5000.0, "second_width_us": -5000.0},
+        {"amplitude_ma": -1.0, "width_us": -60.0},
+        {"second_width_us": -60.0},
+        {"gap_us": -1e6},
+        {"gap_us": -1e6, "width_us": 450.0},
+        {"width_us": 0.0},
+        {"second_width_us": 0.0},
+        {"width_us": 0.0, "second_width_us": 0.0},
+        {"rate_hz": 0.0},
+        {"rate_hz": -130.0, "rate_in_burst_hz": -130.0},
+        {"rate_in_burst_hz": 0.0},
+        {"pulses_per_burst": 0},
+        {"pulses_per_burst": -1, "rate_hz": -130.0},
+        {"pulses_per_burst": True},
+        {"pulses_per_burst": 1.0},
+        {"pulses_per_burst": 2**60},
+        {"amplitude_ma": math.nan},
+        {"width_us": math.nan, "second_width_us": math.nan},
+        {"amplitude_ma": math.inf, "width_us": 0.0},
+        {"amplitude_ma": 1e308, "width_us": 1e308},
+        {"amplitude_ma": 5e-324, "second_width_us": 5e-324},
+        {"gap_us": math.nan},
+        {"rate_hz": math.inf, "rate_in_burst_hz": math.inf},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_sign_or_other_number_gets_around_a_limit(modality: Modality, bent: dict[str, Any]):
+    """Not by its sign, not in pairs whose signs cancel, not as nothing, not as what no number is; nor absolutely."""
+    train = valid_train(modality)
+    carrier = msgspec.structs.replace(train.waveform.carrier, **bent)  # type: ignore[union-attr]
+    wrong = msgspec.structs.replace(train, waveform=msgspec.structs.replace(train.waveform, carrier=carrier))
+    for limits, caps in (
+        (limits_of(modality), caps_of(modality)),
+        (without_layers(modality), wide(modality)),
+    ):
+        refused, objected = both(wrong, limits, caps)
+        assert refused and objected
+        assert {"ILK-101", "ILK-102", "ILK-103"} & set(codes(refused))
+        assert all(r.text.isprintable() and len(r.text) < 400 and math.isfinite(r.value) for r in refused)
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_nothing_is_a_step_down_and_passes(modality: Modality):
+    assert both(with_quantity(modality, "amplitude_ma", 0.0), limits_of(modality), caps_of(modality)) == (
+        (),
+        (),
+    )
+    assert both(with_quantity(modality, "amplitude_ma", -0.0), limits_of(modality), caps_of(modality)) == (
+        (),
+        (),
+    )
+
+
+# Contacts and shares
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+@pytest.mark.parametrize(
+    "shares",
+    [
+        ((), ()),
+        (("case", 1.0),),
+        (("A", -1.0),),
+        (("A", 1.0), ("A", -1.0)),
+        (("A", 50.0), ("A", -51.0), ("case", 1.0)),
+        (("A", -1.0), ("case", 0.5)),
+        (("A", -2.0), ("case", 2.0)),
+        (("A", -8.0), ("B", 7.0), ("case", 1.0)),
+        (("A", -1.0), ("B", 0.0), ("case", 1.0)),
+        (("A", math.nan), ("case", 1.0)),
+        (("A", -math.inf), ("case", math.inf)),
+        (("A", -1.0), ("X", 1.0)),
+        (("A", -1.0 - 1e-8), ("case", 1.0)),
+        (("A", -1.0 - 1e-8), ("case", 1.0 + 1e-8)),
+        (*((f"N{i}", 1.0 / 1000) for i in range(1000)), ("case", -1.0)),
+    ],
+    ids=lambda shares: str(shares)[:60],
+)  # fmt: skip
+def test_shares_that_cancel_hide_or_multiply_a_current_are_refused(
+    modality: Modality, shares: tuple[tuple[str, float], ...]
+):
+    limits, caps = limits_of(modality), caps_of(modality)
+    a, b = (c.name for c in limits.contacts[:2])
+    names = {"A": a, "B": b}
+    outputs = tuple(Output(name=names.get(each[0], each[0]), share=each[1]) for each in shares if each)
+    train = msgspec.structs.replace(valid_train(modality), outputs=outputs)
+    assert "ILK-107" in codes(both(train, limits, caps)[0])
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_the_case_takes_back_what_no_contact_may(modality: Modality):
+    """Two contacts share what one may not carry; the case, with an area of its own, carries all of it back."""
+    limits, caps = of_area(without_layers(modality), 0.1), wide(modality)
+    a, b = (c.name for c in limits.contacts[:2])
+    rows_ = tuple(
+        msgspec.structs.replace(r, high=2.0) if r.quantity == "contact_ma" else r for r in limits.rows
+    )
+    limits = msgspec.structs.replace(limits, rows=rows_)
+    halves = (Output(name=a, share=-0.5), Output(name=b, share=-0.5), Output(name="case", share=1.0))
+    train = msgspec.structs.replace(pulse(modality, 3.0, 50.0), outputs=halves)
+    assert both(train, limits, caps) == ((), ())
+    alone = msgspec.structs.replace(
+        train, outputs=(Output(name=a, share=-1.0), Output(name="case", share=1.0))
+    )
+    assert [(r.quantity, r.value) for r in both(alone, limits, caps)[0]] == [("contact_ma", 3.0)]
+    back = msgspec.structs.replace(train, outputs=(Output(name=a, share=-1.0), Output(name=b, share=1.0)))
+    assert [r.quantity for r in both(back, limits, caps)[0]] == ["contact_ma"]
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_a_way_back_by_a_small_case_is_judged_like_a_contact(modality: Modality):
+    limits = without_layers(modality)
+    contacts = (
+        *(c for c in limits.contacts if c.name != "case"),
+        Contact(name="case", area_cm2=0.001, coil=None),
+    )
+    refused, _ = both(
+        valid_train(modality), msgspec.structs.replace(limits, contacts=contacts), wide(modality)
+    )
+    assert "area_cm2" in {r.quantity for r in refused}
