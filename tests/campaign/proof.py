@@ -17,7 +17,17 @@ Load = Literal["none", "load", "heavy"]
 Verdict = Literal["held", "late", "failed", "void"]
 Number = int | float
 # In the order in which they are run: what others stand on comes first.
-PROOFS = ("kill", "stop", "stop-heavy", "exploration", "machine", "oracle", "unguarded")
+PROOFS = (
+    "kill",
+    "stop",
+    "stop-heavy",
+    "exploration",
+    "machine",
+    "oracle",
+    "unguarded",
+    "mutation",
+    "mutation-constants",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

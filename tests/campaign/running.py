@@ -144,8 +144,8 @@ def _pending(asked: Proof, case: Case, known: Sequence[Result], form: Form) -> I
     """Trials of a case that are still to be made, one after another; the caller stops at the bar."""
     tried = {each.seed for each in counted(asked, case, known)}
     if asked.seeds is not None:
-        void = {each.seed for each in counted(asked, case, known) if each.outcome == "void"}
-        listed = [seed for seed in asked.seeds(case.name) if seed not in tried - void]
+        held = {each.seed for each in counted(asked, case, known) if each.outcome not in ("void", "failed")}
+        listed = [seed for seed in asked.seeds(case.name) if seed not in held]
         yield from (Task(case.name, seed) for seed in listed[: bar_of(asked, case, form)])
         return
     for seed in itertools.count():
@@ -170,7 +170,10 @@ class Campaign:
         known = results.load(folder, asked.name)
         for case in self._cases.values():
             for each in counted(asked, case, known):
-                self._done[case.name] += each.n if each.outcome != "void" else 0
+                again = (
+                    ("void",) if asked.seeds is None else ("void", "failed")
+                )  # of a list these are tried again
+                self._done[case.name] += each.n if each.outcome not in again else 0
         self._sources = {name: _pending(asked, case, known, form) for name, case in self._cases.items()}
         self._said_s = time.monotonic()
 

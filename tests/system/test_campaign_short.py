@@ -15,7 +15,7 @@ from tests.campaign.report import HEAD, into_readme, quantile, table
 from tests.campaign.running import TAG, bar_of, counted, run, tagged
 
 pytestmark = pytest.mark.system
-SHORT = ("kill", "stop", "stop-heavy", "machine", "oracle", "unguarded")
+SHORT = tuple(name for name in PROOFS if any(case.short for case in proof(name).cases()))
 
 
 @pytest.fixture

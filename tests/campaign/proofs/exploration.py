@@ -10,7 +10,7 @@ from drivers.stimulation import Modality
 from tests.campaign.proof import Case, Outcome, Proof
 from tests.safety.exploring import explore
 
-STATES_MAX = {"coarse": 20_000, "fine": 400_000}
+STATES_MAX = {"coarse": 20_000, "fine": 300_000}
 
 
 def cases() -> list[Case]:
@@ -42,5 +42,5 @@ def run(case: str, seed: int) -> Outcome:
 
 PROOF = Proof(
     name="exploration", title=" ".join(__doc__.split("\n\n")[0].split()), cases=cases, run=run,
-    seeds=lambda _: (0,), timeout_s=3600.0,
+    seeds=lambda _: (0,), timeout_s=7200.0,
 )  # fmt: skip

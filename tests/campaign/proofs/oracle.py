@@ -14,19 +14,17 @@ from typing import cast, get_args
 import msgspec
 
 from drivers.capabilities import Capabilities, Envelope
-from drivers.stimulation import Modality, Train
-from safety.limit_values import Limits
-from safety.modalities import Declared, Facts, check, check_slew, quantities_of
+from drivers.stimulation import Modality
+from safety.modalities import Facts, check, check_slew
 from safety.oracle import objections
 from safety.oracle_numbers import Circumstances, exact
 from tests.campaign.proof import Case, Outcome, Proof
-from tests.safety.strategies import TODAY, caps_of, valid_train, with_quantity
-from tests.safety.test_oracle import random_limits
+from tests.safety.random_trains import random_limits, random_train
+from tests.safety.strategies import TODAY, caps_of
 
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 REQUESTS = 2_000  # of a trial
 FILES = 8  # limits files of a trial
-STRANGE = (0.0, -0.0, -1.0, math.nan, math.inf, -math.inf, 1e308, 5e-324, True, "1", None, 2**60)
 
 
 def cases() -> list[Case]:
@@ -46,7 +44,7 @@ def run(case: str, seed: int) -> Outcome:
     for index in range(REQUESTS):
         if index % (REQUESTS // FILES) == 0:
             limits, caps = random_limits(modality, rng), _device(modality, rng)
-        train = _train(modality, limits, caps, rng)
+        train = random_train(limits, caps, rng)
         kohm = rng.choice([5.0, 5.0, 5.0, 5.0, 10.0, 15.0, 20.0, 20.000001, 0.0, math.nan, None])
         present = rng.choice([0.0, 0.0, round(rng.uniform(0.0, 2.0), 3)])
         refused = check(train, limits, caps, Facts(today=TODAY, impedance_kohm=kohm))
@@ -87,63 +85,6 @@ def _device(modality: Modality, rng: random.Random) -> Capabilities:
         }
         caps = msgspec.structs.replace(caps, envelopes=free)
     return caps
-
-
-def _train(modality: Modality, limits: Limits, caps: Capabilities, rng: random.Random) -> Train:
-    """The valid train with a few of its numbers elsewhere: at a limit, a hair beyond it, anywhere, or no number at all."""
-    train = valid_train(modality)
-    asked = [declared for declared in quantities_of(modality) if declared.asked]
-    for declared in rng.sample(asked, rng.choice((0, 1, 1, 1, 2, 2, 3))):
-        train = with_quantity_of(train, modality, declared, _value(declared, limits, caps, rng))
-    return train
-
-
-def with_quantity_of(train: Train, modality: Modality, declared: Declared, value: object) -> Train:
-    """`train` with one quantity changed; the others stay as they are."""
-    changed = with_quantity(modality, declared.name, value)
-    return _merged(train, changed, valid_train(modality))
-
-
-def _merged(train: Train, changed: Train, valid: Train) -> Train:
-    """All that `changed` differs in from `valid`, put into `train`."""
-    return cast(Train, _merge(train, changed, valid))
-
-
-def _merge(into: object, changed: object, valid: object) -> object:
-    if (
-        isinstance(changed, msgspec.Struct)
-        and isinstance(into, msgspec.Struct)
-        and type(changed) is type(valid)
-    ):
-        return type(into)(
-            **{
-                name: _merge(getattr(into, name), getattr(changed, name), getattr(valid, name))
-                for name in into.__struct_fields__
-            }
-        )
-    same = changed is valid or (type(changed) is type(valid) and changed == valid)
-    return into if same else changed
-
-
-def _value(declared: Declared, limits: Limits, caps: Capabilities, rng: random.Random) -> object:
-    if rng.random() < 0.03:
-        return rng.choice(STRANGE)
-    ends = [declared.low, declared.high]
-    ends += [end for row in limits.rows if row.quantity == declared.name for end in (row.low, row.high)]
-    envelope = caps.envelopes.get(declared.name)
-    step = (1.0 if declared.integer else 0.01) if envelope is None or envelope.step <= 0 else envelope.step
-    end = rng.choice(ends)
-    at = rng.choice(
-        (
-            end, end, end + step, end - step, math.nextafter(end, math.inf), math.nextafter(end, -math.inf),
-            rng.uniform(min(ends), max(ends)), rng.uniform(min(ends), max(ends)),
-        )
-    )  # fmt: skip
-    if declared.integer and rng.random() < 0.98:
-        return round(at)
-    if rng.random() < 0.5:
-        return float(round(at / step) * step)
-    return round(at, rng.choice((1, 2, 3, 17)))
 
 
 PROOF = Proof(name="oracle", title=__doc__.partition("\n")[0], cases=cases, run=run, timeout_s=120.0)

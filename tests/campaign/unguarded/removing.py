@@ -6,13 +6,14 @@ import types
 from collections.abc import Callable
 
 
-def neutral(function: types.FunctionType, answer: Callable[..., object]) -> None:
+def neutral(function: Callable[..., object], answer: Callable[..., object]) -> None:
     """From now on the function answers what `answer` says of its arguments; it is called by its own name still."""
     around(function, lambda _, *args, **kwargs: answer(*args, **kwargs))
 
 
-def around(function: types.FunctionType, wrapper: Callable[..., object]) -> None:
+def around(function: Callable[..., object], wrapper: Callable[..., object]) -> None:
     """From now on a call is `wrapper(original, *args, **kwargs)`; tables and names that hold the function hold this."""
+    assert isinstance(function, types.FunctionType)
     original = types.FunctionType(
         function.__code__,
         function.__globals__,

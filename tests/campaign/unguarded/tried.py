@@ -7,11 +7,13 @@ code itself over what was removed, is told apart: it is void, for it would be no
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import io
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -51,11 +53,26 @@ class Found(msgspec.Struct, frozen=True):
 class Listener:
     """Hears each test's verdict, and stops the run at the first that notices."""
 
-    def __init__(self) -> None:
+    def __init__(self, falls_count: bool) -> None:
         self.noticed = ""
         self.fallen: list[str] = []
         self.tests = 0
+        self._falls_count = falls_count
         self._session: pytest.Session | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more need be tried."""
+        return bool(self.noticed) or len(self.fallen) >= (1 if self._falls_count else FALLS_MAX)
+
+    def found(self, status: int, took_s: float) -> Found:
+        """What came of it."""
+        if self.noticed or (self._falls_count and self.fallen):
+            return Found("noticed", (self.noticed or self.fallen[0])[:600], self.tests, took_s)
+        if self.fallen or status != 0:
+            words = f"{len(self.fallen)} fell: {' | '.join(self.fallen[:2])} ({status})"
+            return Found("noticed" if self._falls_count else "void", words[:600], self.tests, took_s)
+        return Found("unnoticed", "", self.tests, took_s)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
@@ -73,7 +90,7 @@ class Listener:
                 self.fallen.append(words)
             else:
                 self.noticed = words
-            if self._session is not None and (self.noticed or len(self.fallen) >= FALLS_MAX):
+            if self._session is not None and self.over:
                 self._session.shouldstop = "noticed"
         return report
 
@@ -91,18 +108,23 @@ def _is_fall(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
 
 
 def prepare() -> None:
-    """Import tests and code once: each child then begins where this one ended. No example of hypothesis is kept."""
-    hypothesis.settings.register_profile(
-        "unguarded", database=None, derandomize=True, deadline=None,
-        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
-    )  # fmt: skip
-    hypothesis.settings.load_profile("unguarded")
+    """Import tests and code once: each child then begins where this one ended."""
+    remember_nothing()
     with contextlib.redirect_stdout(io.StringIO()):
         status = pytest.main([*COMMON, "--collect-only", str(TESTS)])
     if status != 0:
         raise RuntimeError(f"the safety tests cannot be collected: {status}")
     gc.collect()
     gc.freeze()
+
+
+def remember_nothing() -> None:
+    """No example of hypothesis is kept, and none is made smaller. To be called before any test is imported."""
+    hypothesis.settings.register_profile(
+        "unguarded", database=None, derandomize=True, deadline=None,
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    )  # fmt: skip
+    hypothesis.settings.load_profile("unguarded")
 
 
 def ordered(near: Sequence[str]) -> list[str]:
@@ -116,12 +138,15 @@ def ordered(near: Sequence[str]) -> list[str]:
     return [str(path) for path in sorted(files, key=rank)]
 
 
-def tried(remove: Callable[[], None] | None, near: Sequence[str] = ()) -> Found:
-    """Fork, remove, run; what the child found, bounded in time."""
+def tried(
+    remove: Callable[[], None] | None, near: Sequence[str] = (), *, falls_count: bool = False, first: int = 0
+) -> Found:
+    """Fork, remove, run; what the child found, bounded in time. `falls_count`: a fall of the code is noticed, too;
+    `first`: so many of the nearest files are collected and run before the others are."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _child(remove, ordered(near), writing)
+        _child(remove, ordered(near), writing, falls_count, first)
     os.close(writing)
     begun_s, data = time.monotonic(), b""
     try:
@@ -141,7 +166,9 @@ def tried(remove: Callable[[], None] | None, near: Sequence[str] = ()) -> Found:
     return msgspec.json.decode(data, type=Found)
 
 
-def _child(remove: Callable[[], None] | None, files: list[str], writing: int) -> None:
+def _child(
+    remove: Callable[[], None] | None, files: list[str], writing: int, falls_count: bool, first: int
+) -> None:
     begun_s = time.monotonic()
     os.setsid()
     try:
@@ -150,21 +177,25 @@ def _child(remove: Callable[[], None] | None, files: list[str], writing: int) ->
         os.dup2(silence, 2)
         if remove is not None:
             remove()
-        listener = Listener()
-        status = pytest.main([*COMMON, *files], plugins=[listener])
-        answer, text = "unnoticed", ""
-        if listener.noticed:
-            answer, text = "noticed", listener.noticed
-        elif listener.fallen or status != 0:
-            answer, text = (
-                "void",
-                f"{len(listener.fallen)} fell: {' | '.join(listener.fallen[:2])} ({status})",
-            )
-        found = Found(answer, text[:600], listener.tests, time.monotonic() - begun_s)  # type: ignore[arg-type]
-        os.write(writing, msgspec.json.encode(found))
+        _forget()
+        listener = Listener(falls_count)
+        status = 0
+        for some in (files[:first], files[first:]):
+            if some and not listener.over:
+                status = max(status, int(pytest.main([*COMMON, *some], plugins=[listener])))
+        os.write(writing, msgspec.json.encode(listener.found(status, time.monotonic() - begun_s)))
     except BaseException as error:  # noqa: BLE001 - told to the parent, and this child ends here in any case
-        os.write(
-            writing, msgspec.json.encode(Found("void", f"{type(error).__name__}: {error}"[:600], 0, 0.0))
-        )
+        words = f"{type(error).__name__}: {error}"[:600]
+        answer: Literal["noticed", "void"] = "noticed" if falls_count else "void"
+        os.write(writing, msgspec.json.encode(Found(answer, words, 0, time.monotonic() - begun_s)))
     finally:
         os._exit(0)
+
+
+def _forget() -> None:
+    """What code and tests have remembered of the guarded code, they ask again."""
+    for name, module in tuple(sys.modules.items()):
+        if name.partition(".")[0] in ("safety", "drivers", "tests"):
+            for held in tuple(vars(module).values()):
+                if isinstance(held, functools._lru_cache_wrapper):
+                    held.cache_clear()

@@ -1,0 +1,1 @@
+"""Mutants of the decision core: one small change of one line, and whether any test of the core notices."""

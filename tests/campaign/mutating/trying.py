@@ -1,0 +1,99 @@
+"""One mutant, tried; which files have mutants, and which survivors are allowed. Nothing of the four packages is imported."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import tomllib
+from functools import partial
+from pathlib import Path
+
+from tests.campaign.mutating import putting
+from tests.campaign.mutating.mutants import Mutant, mutants
+from tests.campaign.proof import ROOT, Case, Outcome
+from tests.campaign.unguarded import tried as trying
+
+SURVIVORS = Path(__file__).with_name("survivors.toml")
+SURVIVORS_MAX = 3
+BESIDE = ("verify", "wire")  # what judges a ledger and what reads a frame, beside what decides
+FIRST_FILES = 3
+
+
+@functools.cache
+def files() -> tuple[str, ...]:
+    """The deciding files, as safety/software.py names them, and those beside them; read, not imported."""
+    tree = ast.parse((ROOT / "safety" / "software.py").read_text(encoding="utf-8"))
+    value = next(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DECIDING"
+    )
+    words = [node.value for node in ast.walk(value) if isinstance(node, ast.Constant)]
+    names = [word for word in words if isinstance(word, str)]
+    found = {
+        (ROOT / "safety" / f"{name}.py").resolve().relative_to(ROOT).as_posix() for name in (*names, *BESIDE)
+    }
+    return tuple(sorted(found))
+
+
+@functools.cache
+def mutants_of(file: str, inside: bool) -> tuple[Mutant, ...]:
+    """The mutants of a file: inside its functions, or outside of them."""
+    found = mutants((ROOT / file).read_text(encoding="utf-8"))
+    return tuple(mutant for mutant in found if bool(mutant.function.endswith("()")) == inside)
+
+
+@functools.cache
+def digest(file: str) -> str:
+    """Of a file, by which its results are known."""
+    return hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:16]
+
+
+@functools.cache
+def allowed() -> dict[str, str]:
+    """The survivors that may be, with their reasons; more than three are none."""
+    found: dict[str, str] = tomllib.loads(SURVIVORS.read_text(encoding="utf-8"))["allowed"]
+    if len(found) > SURVIVORS_MAX:
+        raise ValueError(f"{SURVIVORS}: {len(found)} survivors, expected at most {SURVIVORS_MAX}")
+    return found
+
+
+def cases(inside: bool) -> list[Case]:
+    """One a file that has such mutants."""
+    return [
+        Case(
+            name=file,
+            short=int(file.endswith("bounds.py")),
+            long=10**6,
+            unit="mutants",
+            measure="took_s",
+        )
+        for file in files()
+        if mutants_of(file, inside)
+    ]
+
+
+def run(file: str, seed: int, inside: bool) -> Outcome:
+    """Put one mutant in, and see who notices."""
+    mutant = mutants_of(file, inside)[seed]
+    put = putting.into_function if inside else putting.into_module
+    near = tuple(Path(file).parts[-1].removesuffix(".py").strip("_").split("_")) + tuple(
+        Path(file).parts[1:-1]
+    )
+    first = 0 if inside else FIRST_FILES
+    found = trying.tried(partial(put, file, mutant), near, falls_count=True, first=first)
+    measured = {"took_s": round(found.took_s, 1), "tests": found.tests}
+    name = f"{file}:{mutant.line} {mutant.name}"
+    if found.answer == "unnoticed":
+        why = allowed().get(f"{file} {mutant.name}")
+        return (
+            Outcome("held", f"{name}: allowed: {why}", measured)
+            if why
+            else Outcome("failed", f"survived: {name}", measured)
+        )
+    if (
+        found.answer == "void"
+    ):  # without an end: a change that all can see, if none of these tests could say so
+        return Outcome("held", f"{name}: no end", measured | {"endless": 1})
+    return Outcome("held", f"{name}: {found.text}"[:300], measured)

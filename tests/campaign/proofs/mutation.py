@@ -1,0 +1,35 @@
+"""Mutants inside the functions of the decision core: a test notices each, or it stands in a dated list of at most three.
+
+A case is a file, a seed one of its mutants; results hold for the file's digest. A survivor is tried again with each
+campaign, for its test may have come meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from tests.campaign.mutating import trying
+from tests.campaign.proof import Case, Outcome, Proof
+from tests.campaign.unguarded.tried import prepare
+
+
+def cases() -> list[Case]:
+    """One a deciding file."""
+    return trying.cases(inside=True)
+
+
+@functools.cache
+def _prepared() -> None:
+    prepare()
+
+
+def run(case: str, seed: int) -> Outcome:
+    """One mutant of a file, in a child in which tests and code are loaded already."""
+    _prepared()
+    return trying.run(case, seed, inside=True)
+
+
+PROOF = Proof(
+    name="mutation", title=__doc__.partition("\n")[0], cases=cases, run=run, code=trying.digest,
+    seeds=lambda case: range(len(trying.mutants_of(case, True))), timeout_s=400.0,
+)  # fmt: skip

@@ -1,0 +1,27 @@
+"""Mutants outside of functions, in the tables and constants of the decision core: as those inside, each module made anew.
+
+Nothing of the four packages may be loaded in this process: each child imports the mutant, and all that rests on it.
+"""
+
+from __future__ import annotations
+
+from tests.campaign.mutating import trying
+from tests.campaign.proof import Case, Outcome, Proof
+from tests.campaign.unguarded.tried import remember_nothing
+
+
+def cases() -> list[Case]:
+    """One a deciding file."""
+    return trying.cases(inside=False)
+
+
+def run(case: str, seed: int) -> Outcome:
+    """One mutant of a file, in a child that imports code and tests anew."""
+    remember_nothing()
+    return trying.run(case, seed, inside=False)
+
+
+PROOF = Proof(
+    name="mutation-constants", title=__doc__.partition("\n")[0], cases=cases, run=run, code=trying.digest,
+    seeds=lambda case: range(len(trying.mutants_of(case, False))), timeout_s=400.0,
+)  # fmt: skip
