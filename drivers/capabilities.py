@@ -27,6 +27,13 @@ Quantity = Literal[
     "n_pulses",
     "bursts_hz",
     "n_bursts",
+    "amplitude_mpa_water",
+    "frequency_khz",
+    "pulse_us",
+    "pulse_interval_us",
+    "train_ms",
+    "train_interval_ms",
+    "sonication_ms",
 ]
 
 

@@ -44,8 +44,15 @@ ENVELOPES = {
     "n_pulses": Envelope(low=1.0, high=10_000.0, step=1.0),
     "bursts_hz": Envelope(low=0.1, high=100.0, step=0.0),
     "n_bursts": Envelope(low=1.0, high=10_000.0, step=1.0),
+    "amplitude_mpa_water": Envelope(low=0.0, high=5.0, step=0.0),
+    "frequency_khz": Envelope(low=200.0, high=1000.0, step=0.0),
+    "pulse_us": Envelope(low=1.0, high=1_000_000.0, step=1.0),
+    "pulse_interval_us": Envelope(low=1.0, high=1_000_000.0, step=1.0),
+    "train_ms": Envelope(low=1.0, high=10_000.0, step=1.0),
+    "train_interval_ms": Envelope(low=1.0, high=10_000.0, step=1.0),
+    "sonication_ms": Envelope(low=1.0, high=10_000.0, step=1.0),
 }
-OUTPUTS = ("F3", "F4", "Oz", "coil")
+OUTPUTS = ("F3", "F4", "Oz", "coil", "transducer")
 # Of good contacts, so that a shadow session is judged as one with a stimulator; nothing is measured. Own choice.
 IMPEDANCE_KOHM = 5.0
 _DELIVERIES_MAX = 4096

@@ -18,6 +18,7 @@ Modality = Literal[
     "rtms",
     "tbs",
     "dbs",
+    "tus",
 ]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
@@ -135,7 +136,24 @@ class Hold(Part, frozen=True, tag="hold"):
     duration_ms: int
 
 
-Waveform = PulseTrain | BurstTrain | Hold
+class Sonication(Part, frozen=True, tag="sonication"):
+    """Pulses of ultrasound in the timing scheme of ITRUSST: pulses at an interval make a train, trains at an interval a
+    sonication, which ends by itself and cannot be renewed. Times are whole, and each contains the one before.
+
+    `amplitude_mpa_water` is the peak rarefactional pressure that the transducer has at its focus in water, as it was
+    calibrated: what a device can set. What arrives in the brain is known to the limits alone.
+    """
+
+    amplitude_mpa_water: float
+    frequency_khz: float
+    pulse_us: int
+    pulse_interval_us: int
+    train_ms: int
+    train_interval_ms: int
+    sonication_ms: int
+
+
+Waveform = PulseTrain | BurstTrain | Hold | Sonication
 
 
 class Output(Part, frozen=True):
@@ -185,6 +203,8 @@ def is_whole(train: Train) -> bool:
             return isinstance(wave, BurstTrain)
         case "dbs":
             return isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)
+        case "tus":
+            return isinstance(wave, Sonication)
         case _:
             assert_never(train.modality)
 
@@ -206,6 +226,16 @@ def quantities(train: Train) -> dict[str, float]:
                 "rate_in_burst_hz": wave.rate_in_burst_hz,
                 "bursts_hz": wave.bursts_hz,
                 "n_bursts": wave.n_bursts,
+            }
+        case Sonication():
+            return {
+                "amplitude_mpa_water": wave.amplitude_mpa_water,
+                "frequency_khz": wave.frequency_khz,
+                "pulse_us": wave.pulse_us,
+                "pulse_interval_us": wave.pulse_interval_us,
+                "train_ms": wave.train_ms,
+                "train_interval_ms": wave.train_interval_ms,
+                "sonication_ms": wave.sonication_ms,
             }
         case Hold():
             return {
@@ -254,6 +284,8 @@ def amplitude_quantity(train: Train) -> str:
     match wave:
         case PulseTrain() | BurstTrain():
             return "amplitude_pct_mso"
+        case Sonication():
+            return "amplitude_mpa_water"
         case Hold():
             return _amplitude_of(wave.carrier)
         case _:
@@ -271,7 +303,7 @@ def _amplitude_of(carrier: Carrier) -> str:
 
 
 def amplitude(train: Train) -> float:
-    """The amplitude of a train in its own unit (mA peak to peak, mA, mA of the first phase, % MSO)."""
+    """The amplitude of a train in its own unit (mA peak to peak, mA, mA of the first phase, % MSO, MPa)."""
     return quantities(train)[amplitude_quantity(train)]
 
 
@@ -282,6 +314,8 @@ def with_amplitude(train: Train, value: float) -> Train:
     match wave:
         case PulseTrain() | BurstTrain():
             return replace(train, waveform=replace(wave, pulse=replace(wave.pulse, **bent)))
+        case Sonication():
+            return replace(train, waveform=replace(wave, **bent))
         case Hold():
             return replace(train, waveform=replace(wave, carrier=replace(wave.carrier, **bent)))
         case _:
@@ -296,20 +330,30 @@ def n_pulses(train: Train) -> int:
             return wave.n_pulses
         case BurstTrain():
             return wave.pulses_per_burst * wave.n_bursts
+        case Sonication():
+            return _sonicated(wave)
         case Hold():
             return 0
         case _:
             assert_never(wave)
 
 
+def _sonicated(wave: Sonication) -> int:
+    """Pulses by trains; what an end cuts short counts whole."""
+    per_train = -(-wave.train_ms * 1000 // wave.pulse_interval_us)
+    return per_train * -(-wave.sonication_ms // wave.train_interval_ms)
+
+
 def duration_ns(train: Train) -> int:
-    """How long a train lasts when it is left alone: pulses or bursts / rate, as Rossi 2009 counts it; or the lease."""
+    """How long a train lasts when left alone: pulses or bursts / rate, as Rossi 2009 counts it, its length, or the lease."""
     wave = train.waveform
     match wave:
         case PulseTrain():
             return round(wave.n_pulses / wave.rate_hz * 1e9)
         case BurstTrain():
             return round(wave.n_bursts / wave.bursts_hz * 1e9)
+        case Sonication():
+            return wave.sonication_ms * 1_000_000
         case Hold():
             return wave.duration_ms * 1_000_000
         case _:

@@ -10,7 +10,7 @@ from safety import trips
 from safety.events import Now
 from safety.judging import allowed_now
 from safety.messages import DeliveryReport
-from safety.modalities import exposure, interval_after_ns
+from safety.modalities import exposure, heat, interval_after_ns
 from safety.safing import Step, tell, trip
 from safety.state import Rules, Running, State
 from safety.watchdogs import forget_status
@@ -34,7 +34,7 @@ def delivered(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:
     if not _possible(delivery):
         return trip(rules, state, trips.OVER_DELIVERY, "numbers that cannot be", now)
     excess = _excess(running, delivery)
-    counted = _count(state, running, delivery)
+    counted = _count(rules, state, running, delivery)
     after = _note(rules, counted, running, delivery)
     report = DeliveryReport(id=running.id, delivery=delivery, allowed=allowed_now(rules, after, now))
     if excess:
@@ -92,11 +92,13 @@ def _excess(running: Running, delivery: Delivery) -> str:
     return ""
 
 
-def _count(state: State, running: Running, delivery: Delivery) -> State:
+def _count(rules: Rules, state: State, running: Running, delivery: Delivery) -> State:
     """Add a slice to the confirmed dose."""
-    spent = exposure(running.train, max(0, delivery.end_ns - delivery.start_ns), delivery.amplitude)
+    span_ns = max(0, delivery.end_ns - delivery.start_ns)
+    spent = exposure(running.train, span_ns, delivery.amplitude)
     if not isinstance(running.train.waveform, Hold):
         spent = msgspec.structs.replace(spent, n_pulses=max(0, delivery.n_pulses))
+    spent = doses.plus(spent, heat(running.train, span_ns, delivery.amplitude, rules.limits))
     confirmed = doses.plus(state.dose.confirmed, spent)
     return msgspec.structs.replace(state, dose=msgspec.structs.replace(state.dose, confirmed=confirmed))
 

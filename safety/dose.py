@@ -40,13 +40,21 @@ def plus(a: Exposure, b: Exposure) -> Exposure:
         on_time_s=a.on_time_s + b.on_time_s,
         charge_c=a.charge_c + b.charge_c,
         n_pulses=a.n_pulses + b.n_pulses,
+        cem43_brain_min=a.cem43_brain_min + b.cem43_brain_min,
+        cem43_bone_min=a.cem43_bone_min + b.cem43_bone_min,
+        cem43_skin_min=a.cem43_skin_min + b.cem43_skin_min,
     )
 
 
 def covers(have: Exposure, need: Exposure) -> bool:
     """Whether `have` is at least `need` in every quantity."""
     return (
-        have.on_time_s >= need.on_time_s and have.charge_c >= need.charge_c and have.n_pulses >= need.n_pulses
+        have.on_time_s >= need.on_time_s
+        and have.charge_c >= need.charge_c
+        and have.n_pulses >= need.n_pulses
+        and have.cem43_brain_min >= need.cem43_brain_min
+        and have.cem43_bone_min >= need.cem43_bone_min
+        and have.cem43_skin_min >= need.cem43_skin_min
     )
 
 
@@ -68,23 +76,29 @@ def spent_of(spent: Exposure, name: BudgetName) -> float:
             return spent.charge_c
         case "n_pulses":
             return float(spent.n_pulses)
+        case "cem43_brain_min":
+            return spent.cem43_brain_min
+        case "cem43_bone_min":
+            return spent.cem43_bone_min
+        case "cem43_skin_min":
+            return spent.cem43_skin_min
         case "n_sessions" | "n_days":
             return float(spent != NOTHING)
         case _:
             assert_never(name)
 
 
-def grant(dose: Dose, train: Train, start_ns: int, wait_ns: int) -> Dose:
+def grant(dose: Dose, train: Train, start_ns: int, wait_ns: int, warm: Exposure = NOTHING) -> Dose:
     """The dose after a permit of `train` from `start_ns`: the union of a hold's time at the greatest amplitude.
 
     `wait_ns` is how much later it may start. A hold that takes over counts to the latest end that this leaves: the
-    one before it may have started at once. One that stands alone lasts as long whenever it starts.
+    one before it may have started at once. One that stands alone lasts as long whenever it starts. `warm` is what a whole
+    train spends besides, by what the limits say of the participant.
     """
     level = amplitude(train)
     if not isinstance(train.waveform, Hold):
-        return _granted(
-            dose, exposure(train, duration_ns(train), level), dose.covered_ns, dose.covered_amplitude
-        )
+        whole = plus(exposure(train, duration_ns(train), level), warm)
+        return _granted(dose, whole, dose.covered_ns, dose.covered_amplitude)
     zero_ns = start_ns + duration_ns(train) + train.waveform.ramp_down_ms * 1_000_000
     zero_ns += wait_ns if start_ns < dose.covered_ns else 0
     overlap_ns = max(0, min(dose.covered_ns, zero_ns) - start_ns)
@@ -156,4 +170,7 @@ def minus(a: Exposure, b: Exposure) -> Exposure:
         on_time_s=max(0.0, a.on_time_s - b.on_time_s),
         charge_c=max(0.0, a.charge_c - b.charge_c),
         n_pulses=max(0, a.n_pulses - b.n_pulses),
+        cem43_brain_min=max(0.0, a.cem43_brain_min - b.cem43_brain_min),
+        cem43_bone_min=max(0.0, a.cem43_bone_min - b.cem43_bone_min),
+        cem43_skin_min=max(0.0, a.cem43_skin_min - b.cem43_skin_min),
     )

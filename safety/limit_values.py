@@ -11,7 +11,16 @@ Status = Literal["verified", "unverified"]
 Role = Literal["operator", "officer"]
 LayerName = Literal["site", "protocol", "participant"]
 Scope = Literal["pulse", "train", "session", "24h", "7d", "course", "in_a_row"]
-BudgetName = Literal["on_time_s", "charge_c", "n_pulses", "n_sessions", "n_days"]
+BudgetName = Literal[
+    "on_time_s",
+    "charge_c",
+    "n_pulses",
+    "n_sessions",
+    "n_days",
+    "cem43_brain_min",
+    "cem43_bone_min",
+    "cem43_skin_min",
+]
 SpacingName = Literal["gap_s", "washout_s"]
 Coil = Literal["figure-8", "round"]
 Direction = Literal["falls", "rises"]
@@ -119,6 +128,17 @@ class Inputs(Value, frozen=True):
     leakage_na: float | None = None
     leakage_measured_on: str | None = None
     recharge_us: float | None = None
+    thermal: str | None = None
+    exposure_times: str | None = None
+    diagnostic: str | None = None
+    no_exclusion_on: str | None = None
+    planned_on: str | None = None
+    transmission: float | None = None
+    rise_brain_c_cm2_per_w: float | None = None
+    rise_bone_c_cm2_per_w: float | None = None
+    rise_skin_c_cm2_per_w: float | None = None
+    cooling_s: float | None = None
+    power_mw_cm2_per_w: float | None = None
 
 
 class Watch(Value, frozen=True):

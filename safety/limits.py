@@ -39,6 +39,7 @@ from safety.modalities import (
     rules_of,
     spacing_of,
 )
+from safety.modalities.rules import DeclaredChoice, DeclaredInput, needed
 from safety.rig_tables import (
     LOWER_NAME,
     NAME,
@@ -261,13 +262,29 @@ def _read_inputs(table: Table, modality: Modality | None) -> Inputs:
     inputs = Inputs(consent_on=table.date("consent_on"))
     if modality is None:
         return inputs
-    for declared in rules_of(modality).inputs:
+    rules = rules_of(modality)
+    for choice in rules.choices:
+        if _is_asked(choice, inputs, table):
+            inputs = msgspec.structs.replace(
+                inputs, **{choice.name: table.choice(choice.name, choice.options)}
+            )
+    for name in rules.dates:
+        inputs = msgspec.structs.replace(inputs, **{name: table.date(name)})
+    for declared in rules.inputs:
+        if not _is_asked(declared, inputs, table):
+            continue
         value = table.number(declared.name, declared.low, declared.high, declared.unit)
         inputs = msgspec.structs.replace(inputs, **{declared.name: value})
         if declared.dated:
             inputs = msgspec.structs.replace(inputs, **{declared.dated: table.date(declared.dated)})
     table.close()
     return inputs
+
+
+def _is_asked(declared: DeclaredChoice | DeclaredInput, inputs: Inputs, table: Table) -> bool:
+    """Whether the choices made ask for it. After a choice that is none, what there is of it is read for its mistakes."""
+    unmade = any(getattr(inputs, name) is None for name, _ in declared.only)
+    return declared.name in table.keys if unmade else needed(declared.only, inputs)
 
 
 def _read_budgets(table: Table, modality: Modality | None) -> tuple[Budget, ...]:

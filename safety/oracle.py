@@ -14,7 +14,15 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from drivers.stimulation import Modality, Train
-from safety import oracle_implanted, oracle_rtms, oracle_tacs, oracle_tbs, oracle_tdcs, oracle_trns
+from safety import (
+    oracle_implanted,
+    oracle_rtms,
+    oracle_tacs,
+    oracle_tbs,
+    oracle_tdcs,
+    oracle_trns,
+    oracle_tus,
+)
 from safety.limit_values import Limits, is_iso_date
 from safety.oracle_numbers import Circumstances, F, Part, Span, exact, in_envelope, in_layers
 
@@ -26,6 +34,7 @@ PARTS: Mapping[Modality, Part] = {
     "rtms": oracle_rtms.PART,
     "tbs": oracle_tbs.PART,
     "dbs": oracle_implanted.DBS,
+    "tus": oracle_tus.PART,
 }
 BOUNDS: Mapping[Modality, Mapping[str, Span]] = {name: part.bounds for name, part in PARTS.items()}
 SESSION: Mapping[Modality, Mapping[str, Fraction]] = {name: part.session for name, part in PARTS.items()}

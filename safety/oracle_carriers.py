@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import assert_never
 
-from drivers.stimulation import BurstTrain, Carrier, Direct, Hold, Noise, Pulses, PulseTrain, Sine, Waveform
+from drivers.stimulation import (
+    BurstTrain,
+    Carrier,
+    Direct,
+    Hold,
+    Noise,
+    Pulses,
+    PulseTrain,
+    Sine,
+    Sonication,
+    Waveform,
+)
 from safety.oracle_numbers import F, Numbers, exact, whole
 
 
@@ -53,6 +65,8 @@ def amplitude_asked(wave: Waveform) -> Fraction | None:
     """What a waveform asks for, in its own unit."""
     if isinstance(wave, PulseTrain | BurstTrain):
         return exact(wave.pulse.amplitude_pct_mso)
+    if isinstance(wave, Sonication):
+        return exact(wave.amplitude_mpa_water)
     return next(number for name, number in carried(wave.carrier).items() if name.startswith("amplitude_"))
 
 
@@ -65,7 +79,7 @@ def same_shape(one: Hold, other: Hold) -> bool:
 def charging_ma(amplitude: Fraction, wave: Waveform) -> Fraction:
     """The current by which charge is counted, of a waveform that has come to an amplitude. Its peak, as the record that
     the 7.2 C come from counts, which is half of peak to peak. Pulses: their first phases over the time."""
-    if isinstance(wave, PulseTrain | BurstTrain):
+    if not isinstance(wave, Hold):
         return F(0)
     if isinstance(wave.carrier, Sine | Noise):
         return amplitude / 2
@@ -78,11 +92,19 @@ def charging_ma(amplitude: Fraction, wave: Waveform) -> Fraction:
 
 
 def groups(wave: Waveform) -> tuple[int, int, Fraction | None]:
-    """Of a train that ends by their number: how many pulses or bursts, the pulses of each, and their rate in Hz."""
+    """Of a train that ends by their number: how many pulses, bursts or trains, the pulses of each, and their rate in Hz.
+    What an end cuts short counts whole."""
     if isinstance(wave, PulseTrain):
         return wave.n_pulses, 1, exact(wave.rate_hz)
     if isinstance(wave, BurstTrain):
         return wave.n_bursts, wave.pulses_per_burst, exact(wave.bursts_hz)
+    if isinstance(wave, Sonication):
+        trains = math.ceil(F(wave.sonication_ms, wave.train_interval_ms))
+        return (
+            trains,
+            math.ceil(F(1000 * wave.train_ms, wave.pulse_interval_us)),
+            F(1000, wave.train_interval_ms),
+        )
     return 0, 0, None
 
 

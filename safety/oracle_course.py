@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from drivers.stimulation import Delivery, Hold
+from drivers.stimulation import Delivery, Hold, Sonication
 from safety.messages import Request
 from safety.oracle_carriers import amplitude_asked, charging_ma, groups
 from safety.oracle_numbers import exact
@@ -87,6 +87,8 @@ class Course:
         wave = self.request.train.waveform
         if isinstance(wave, Hold):
             return wave.duration_ms * MS
+        if isinstance(wave, Sonication):
+            return wave.sonication_ms * MS
         n, _, rate = groups(wave)
         return -(-n * S * rate.denominator // rate.numerator) if rate else 0
 

@@ -13,6 +13,7 @@ from safety.firing import ONSET_SLACK_NS, renew, renewable
 from safety.judging import ONSET_AHEAD_NS, allowed_now, judge, judge_again, reason, refuse, steps_down
 from safety.limit_values import Budget
 from safety.messages import Pending, Permit, Reason, Request
+from safety.modalities import heat
 from safety.response import is_response, must_trip, note
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Effect, Rules, State, ToDevice
@@ -35,7 +36,9 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
         return Step(state, refuse(rules, state, request.id, reasons, now))
     settled = doses.settle(state.dose, state.watch.durable)
     start_ns = max(request.onset_at_ns, now.mono_ns)
-    granted = doses.grant(settled, request.train, start_ns, _wait_ns(rules, request))
+    train = request.train
+    warm = heat(train, duration_ns(train), amplitude(train), rules.limits)
+    granted = doses.grant(settled, train, start_ns, _wait_ns(rules, request), warm)
     after = state.entries + 1
     enough = doses.covers(granted.reserved, granted.granted)
     if amplitude(request.train) == 0.0 and steps_down(state, request, now):

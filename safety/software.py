@@ -39,6 +39,7 @@ DECIDING = (
     *("modalities/tes", "modalities/tes_numbers", "modalities/tacs", "modalities/tdcs", "modalities/trns"),
     *("modalities/magnetic", "modalities/rtms", "modalities/rtms_numbers"),
     *("modalities/tbs", "modalities/tbs_numbers"),
+    *("modalities/tus", "modalities/tus_numbers", "modalities/tus_physics", "modalities/tus_thermal"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),
     *("modalities/contacts", "modalities/implanted", "modalities/implanted_numbers", "modalities/shannon"),
     "modalities/dbs",

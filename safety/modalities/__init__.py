@@ -12,7 +12,7 @@ from drivers.stimulation import Hold, Modality, Train, amplitude
 from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
-from safety.modalities import dbs, rtms, tacs, tbs, tdcs, trns
+from safety.modalities import dbs, rtms, tacs, tbs, tdcs, trns, tus
 from safety.modalities.bounds import falls_or_stays, is_number
 from safety.modalities.quantities import (
     Declared,
@@ -45,6 +45,7 @@ __all__ = [
     "check_slew",
     "exposure",
     "formulas_of",
+    "heat",
     "interval_after_ns",
     "is_down",
     "quantities_of",
@@ -72,6 +73,8 @@ def rules_of(modality: Modality) -> ModalityRules:
             return tbs.RULES
         case "dbs":
             return dbs.RULES
+        case "tus":
+            return tus.RULES
         case _:
             assert_never(modality)
 
@@ -154,6 +157,11 @@ def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
     Raises WrongTrain for a train of another kind than its modality's.
     """
     return rules_of(train.modality).exposure(train, span_ns, reached)
+
+
+def heat(train: Train, span_ns: int, reached: float, limits: Limits) -> Exposure:
+    """What `span_ns` of a permitted train spends beyond its exposure, by what the limits say of the participant."""
+    return rules_of(limits.modality).heat(train, span_ns, reached, limits)
 
 
 def stop_how(modality: Modality) -> Literal["ramp", "cut"]:

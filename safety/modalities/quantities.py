@@ -82,3 +82,6 @@ class Exposure(Value, frozen=True):
     on_time_s: float
     charge_c: float
     n_pulses: int
+    cem43_brain_min: float = 0.0
+    cem43_bone_min: float = 0.0
+    cem43_skin_min: float = 0.0

@@ -33,6 +33,7 @@ FACT_OUTDATED = "ILK-113"
 TIMING = "ILK-120"
 REGIME = "ILK-121"
 BAND = "ILK-130"
+NESTING = "ILK-140"
 
 REASONS: Mapping[str, ReasonText] = MappingProxyType(
     {
@@ -92,6 +93,10 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType(
         REGIME: ReasonText(
             text="no known regime has this rate, width and amplitude together",
             remedy="stay within one of the regimes that the refusal names",
+        ),
+        NESTING: ReasonText(
+            text="times that do not fit into one another",
+            remedy="make each pulse, interval, train and whole at least as long as what it holds",
         ),
     }
 )

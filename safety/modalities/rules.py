@@ -13,7 +13,7 @@ from typing import Literal
 
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Hold, Train, is_whole
-from safety.limit_values import Coil, Limits
+from safety.limit_values import Coil, Inputs, Limits
 from safety.messages import Reason, Row
 from safety.modalities.quantities import (
     Declared,
@@ -34,13 +34,29 @@ class WrongTrain(TypeError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredInput:
     """A fact about the participant that limits.toml gives in [inputs], a field of Inputs. `dated`: the field that holds
-    the day of its measurement, "" where it does not expire. Outside `low` to `high` it can only be a mistake."""
+    the day of its measurement, "" where it does not expire. Outside `low` to `high` it can only be a mistake. `only`:
+    it is asked for where one of these choices was made; nothing: always."""
 
     name: str
     unit: str
     low: float
     high: float
     dated: str = ""
+    only: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredChoice:
+    """A word that limits.toml gives in [inputs], a field of Inputs: by which of several rules the modality is judged."""
+
+    name: str
+    options: tuple[str, ...]
+    only: tuple[tuple[str, str], ...] = ()
+
+
+def needed(only: tuple[tuple[str, str], ...], inputs: Inputs) -> bool:
+    """Whether an input or choice with this `only` is asked for, after the choices made so far."""
+    return not only or any(getattr(inputs, name) == option for name, option in only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +84,19 @@ class DeclaredContacts:
         return low <= area_cm2 <= high
 
 
+def no_heat(train: Train, span_ns: int, reached: float, limits: Limits) -> Exposure:
+    """What it spends is said by the train alone."""
+    return Exposure(on_time_s=0.0, charge_c=0.0, n_pulses=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModalityRules:
     """One modality. `check`: every reason that refuses a train, but for slew, interval and budgets. `check_facts`: every
     fact that is missing or does not hold today. `rows`: the effective limits. `amplitude_ceiling`: the highest amplitude
-    that would pass now. `exposure`: what a span of a train at an amplitude spends, rounded up. `stop`: how output comes
-    to zero where nothing is broken. `interval_after_ns`: from the *actual* end of a train to the next onset."""
+    that would pass now. `exposure`: what a span of a train at an amplitude spends, rounded up; `heat`: what
+    it spends besides, by what the limits say of the participant. `dates`: dated facts of
+    [inputs] beside those of `inputs`. `stop`: how output comes to zero where nothing is broken. `interval_after_ns`: from
+    the *actual* end of a train to the next onset."""
 
     quantities: tuple[Declared, ...]
     budgets: tuple[DeclaredBudget, ...]
@@ -81,6 +104,8 @@ class ModalityRules:
     formulas: tuple[Formula, ...]
     contacts: DeclaredContacts
     inputs: tuple[DeclaredInput, ...]
+    choices: tuple[DeclaredChoice, ...] = ()
+    dates: tuple[str, ...] = ()
     stop: Literal["ramp", "cut"]
     check: Callable[[Train, Limits, Capabilities, Facts], tuple[Reason, ...]]
     check_facts: Callable[[Limits, Facts], tuple[Reason, ...]]
@@ -90,6 +115,7 @@ class ModalityRules:
     exposure: Callable[[Train, int, float], Exposure]
     ramp_down_max_ns: Callable[[Limits], int]
     interval_after_ns: Callable[[Train, Limits], int]
+    heat: Callable[[Train, int, float, Limits], Exposure] = no_heat
 
 
 def hold_of(train: Train) -> Hold:

@@ -31,6 +31,8 @@ def random_limits(modality: Modality, rng: random.Random) -> Limits:
                 ends = {declared.sides: ends[declared.sides]}
             doc[f"{layer}_limits"][declared.name] = row(declared, ends)
     for given in rules_of(modality).inputs:
+        if given.name not in doc["inputs"]:
+            continue  # of another choice
         at_hand = doc["inputs"][given.name]
         doc["inputs"][given.name] = rng.choice(
             [at_hand, at_hand, round(rng.uniform(given.low, given.high), 1)]

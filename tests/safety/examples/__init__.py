@@ -12,6 +12,7 @@ from tests.safety.examples.tacs import TACS
 from tests.safety.examples.tbs import TBS
 from tests.safety.examples.tdcs import TDCS
 from tests.safety.examples.trns import TRNS
+from tests.safety.examples.tus import TUS
 
 EXAMPLES: Mapping[Modality, Example] = {
     "tacs": TACS,
@@ -20,4 +21,5 @@ EXAMPLES: Mapping[Modality, Example] = {
     "rtms": RTMS,
     "tbs": TBS,
     "dbs": DBS,
+    "tus": TUS,
 }

@@ -1,0 +1,172 @@
+"""Heat of ultrasound: each alternative with its inputs, the narrower tables, and the dose that is spent."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from safety import oracle_tus as second
+from safety.modalities import (
+    Exposure,
+    exposure,
+    heat,
+    interval_after_ns,
+    is_down,
+    rows,
+)
+from safety.modalities.tus_numbers import EDITION
+from safety.oracle_numbers import exact
+from tests.safety.examples.tus import sonication
+from tests.safety.modality_limits import codes, without_layers
+from tests.safety.tus_limits import SIMULATED, TUS, WIDE, by_both, indexed, with_inputs, with_time
+
+F = Fraction
+S = 10**9
+NANO = F(1, 10**9)
+
+
+# Heat: any one of three alternatives
+
+
+def test_the_rise_is_that_of_the_worst_tissue():
+    for name in SIMULATED[:3]:
+        limits = with_inputs(TUS, thermal="rise", **{name: 4.324})  # 4.324 x 0.4625 = 1.99985
+        assert by_both(sonication(), limits) == ()
+        found = by_both(sonication(), with_inputs(limits, **{name: 4.325}))  # 2.0003125
+        assert {(r.set_by, r.quantity, r.limit) for r in found} == {
+            ("tissue", "rise_c", 2.0), ("protocol", "rise_c", 2.0)
+        }  # fmt: skip
+        assert any("v3 of 2025-10-09" in r.text for r in found)
+
+
+def test_two_degrees_bind_only_where_the_rise_is_the_alternative():
+    wide = without_layers("tus")
+    warm = with_inputs(wide, rise_bone_c_cm2_per_w=8.0)  # 3.7 C
+    assert by_both(sonication(), warm) == ()
+    found = by_both(sonication(), with_inputs(warm, thermal="rise"))
+    assert [(r.code, r.quantity, r.limit, r.set_by) for r in found] == [("ILK-101", "rise_c", 2.0, "tissue")]
+    exactly = with_inputs(wide, thermal="rise", rise_bone_c_cm2_per_w=4.0, rise_brain_c_cm2_per_w=0.1)
+    half = sonication(0.74, pulse_us=21_622, pulse_interval_us=200_000)
+    assert by_both(half, exactly) != () and by_both(sonication(pulse_us=21_621), exactly) == ()
+    hot = with_inputs(wide, rise_bone_c_cm2_per_w=10.9)
+    assert "rise_c" in [r.quantity for r in by_both(sonication(), hot)]  # above 42 C whatever the dose
+
+
+def test_the_thermal_index_holds_every_budget_of_time():
+    """462.5 mW/cm2; at 30 cm2, Deq is 6.18038723 cm: 1113.8 mW per W/cm2 are TI 2.08."""
+    limits = indexed(TUS, 1000.0, seconds=4800.0)  # TI 1.87
+    assert by_both(sonication(), limits) == ()
+    assert codes(by_both(sonication(), with_time(limits, 4800.001)), "on_time_s") == ["ILK-101"] * 2
+    for scope in ("session", "24h"):
+        (found,) = by_both(sonication(), with_time(limits, 4801.0, scope))
+        assert (found.limit, found.value, found.set_by) == (4800.0, 4801.0, "tissue")
+        assert scope in found.text and EDITION in found.text
+    wide = indexed(without_layers("tus"), 1113.8, seconds=2400.0)
+    assert by_both(sonication(), wide) == ()
+    assert by_both(sonication(), with_time(wide, 2400.5))
+    assert by_both(sonication(), indexed(without_layers("tus"), 801.7, seconds=99_999.0)) == ()  # TI 1.49985
+    assert by_both(sonication(), indexed(without_layers("tus"), 802.0, seconds=99_999.0))  # TI 1.5004
+    beyond = by_both(sonication(), indexed(without_layers("tus"), 3210.0, seconds=0.0))  # TI 6.003
+    assert {"ti", "on_time_s"} <= {r.quantity for r in beyond}
+
+
+def test_the_british_table_narrows():
+    limits = indexed(TUS, 1000.0, table="bmus", seconds=900.0)
+    assert by_both(sonication(), limits) == ()
+    found = by_both(sonication(), with_time(limits, 901.0))
+    assert {r.limit for r in found} == {900.0} and all("British" in r.text for r in found)
+    beyond = indexed(without_layers("tus"), 1700.0, table="bmus", seconds=0.0)  # TI 3.18
+    assert {r.limit for r in by_both(sonication(), beyond)} == {0.0}
+    assert by_both(sonication(), indexed(without_layers("tus"), 1700.0, seconds=160.0)) == ()
+
+
+@pytest.mark.parametrize("table", ["", "aium"])
+def test_the_index_needs_its_table(table: str):
+    assert "ILK-105" in codes(by_both(sonication(), indexed(TUS, 100.0, table=table)), "exposure_times")
+
+
+@pytest.mark.parametrize("power", [0.0, math.nan, -5.0])
+def test_the_index_needs_its_power(power: float):
+    assert "ILK-105" in codes(by_both(sonication(), indexed(TUS, power)), "power_mw_cm2_per_w")
+
+
+def test_diagnostic_limits_are_held_in_water():
+    """0.74 MPa in water are 18.5 W/cm2, 1850 mW/cm2 over a train; Track 3 ends at 190 and 720."""
+    limits = with_inputs(TUS, diagnostic="track3")
+    (found,) = by_both(sonication(), limits)
+    assert (found.quantity, found.value, found.limit, found.set_by) == (
+        "ispta_mw_cm2",
+        1850.0,
+        720.0,
+        "tissue",
+    )
+    assert "Track 3" in found.text
+    assert by_both(sonication(pulse_us=7783), limits) == () and by_both(sonication(pulse_us=7784), limits)
+    wide = with_inputs(without_layers("tus"), diagnostic="track3", transmission=0.1)
+    short: dict[str, Any] = {"pulse_us": 1, "pulse_interval_us": 1000}
+    assert by_both(sonication(2.371, 500.0, **short), wide) == ()
+    assert [r.limit for r in by_both(sonication(2.372, 500.0, **short), wide)] == [190.0]
+
+
+# Dose
+
+
+def test_what_a_sonication_spends():
+    """0.37 C in bone for 4 s, and 20 s until it is cold: 24 s at 4^(0.37 - 6)."""
+    assert exposure(sonication(), 4 * S, 0.74) == Exposure(on_time_s=4.0, charge_c=0.0, n_pulses=10)
+    spent = heat(sonication(), 4 * S, 0.74, TUS)
+    assert (spent.on_time_s, spent.n_pulses, spent.charge_c) == (0.0, 0, 0.0)
+    for got, rise in (
+        (spent.cem43_brain_min, 0.185), (spent.cem43_bone_min, 0.37), (spent.cem43_skin_min, 0.0925)
+    ):  # fmt: skip
+        expected = 24 / 60 * 0.25 ** (6 - rise)
+        assert expected <= got <= expected + 2e-12
+    oracle = second.spent_by(sonication(), 4 * S, TUS)
+    assert (exact(spent.cem43_bone_min) or 0) - oracle["cem43_bone_min"] < F(2, 10**12)
+    assert heat(sonication(), -1, math.nan, TUS) == heat(sonication(), -1, -0.1, TUS) == spent
+    assert exposure(sonication(), -1, math.nan) == exposure(sonication(), 4 * S, 0.74)
+    assert exposure(sonication(), 0, 0.74).n_pulses == 1
+    assert exposure(sonication(), 200_000_000 - 1, 0.74).n_pulses == 1
+    assert exposure(sonication(), 200_000_000, 0.74).n_pulses == 2
+    assert exposure(sonication(), 1_000_001, 0.74).on_time_s == 0.001001
+
+
+def test_parts_spend_no_less_than_the_whole():
+    spans = (S, S + 7, 2 * S - 7)
+    whole = heat(sonication(), 4 * S, 0.74, TUS).cem43_bone_min
+    assert whole <= sum(heat(sonication(), span, 0.74, TUS).cem43_bone_min for span in spans) <= whole + 3e-12
+    assert sum(exposure(sonication(), span, 0.74).n_pulses for span in spans) >= 10
+
+
+def test_the_index_knows_no_dose_and_louder_is_more():
+    assert heat(sonication(), 4 * S, 0.74, indexed(TUS, 100.0)).cem43_bone_min == 0.0
+    assert second.spent_by(sonication(), 4 * S, indexed(TUS, 100.0)) == {}
+    loud, quiet = (heat(sonication(), S, mpa, TUS).cem43_brain_min for mpa in (1e6, 0.0))
+    assert math.isfinite(loud) and loud > 1e15 and quiet == math.ceil(F(6, 60) / 4096 * 10**12) / 1e12
+
+
+def test_the_interval_is_the_longest_of_the_rows():
+    assert interval_after_ns(sonication(), TUS) == 2 * S
+    assert interval_after_ns(sonication(), without_layers("tus")) == 0
+
+
+def test_only_less_pressure_is_down():
+    now = sonication()
+    assert is_down(now, sonication(0.73)) and is_down(now, sonication(0.0))
+    for asked in (
+        sonication(0.74), sonication(-0.1), sonication(0.7, sonication_ms=3999), sonication(0.7, pulse_us=19_999),
+        sonication(0.7, frequency_khz=251.0), sonication(0.7, train_ms=999), sonication(math.nan),
+    ):  # fmt: skip
+        assert not is_down(now, asked)
+
+
+def test_the_row_of_pressure_is_what_the_index_leaves():
+    limits = with_inputs(without_layers("tus"), transmission=0.9)
+    effective = {r.quantity: r for r in rows(limits, WIDE)}
+    assert effective["amplitude_mpa_water"].high == pytest.approx(1.9 / 0.9, abs=1e-9)
+    assert effective["amplitude_mpa_water"].set_by == "tissue"
+    none = {r.quantity: r for r in rows(with_inputs(limits, transmission=None), WIDE)}
+    assert none["amplitude_mpa_water"].high == 0.0
