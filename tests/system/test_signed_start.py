@@ -17,7 +17,7 @@ from safety.entries import Genesis
 from safety.show import Wanted
 from safety.show import shown as shown_lines
 from safety.verify import read
-from tests.system.interlock_rig import RAMP_MS, SLACK_MS, WAIT_S, Rig, interlock_rig
+from tests.system.interlock_rig import RAMP_MS, SLACK_MS, WAIT_S, Rig, interlock_rig, until
 
 pytestmark = pytest.mark.system
 
@@ -157,6 +157,35 @@ def shown(rig: Rig) -> str:
     folders = sorted(rig.folder.glob("run*"), key=lambda each: len(each.name))
     path = next(each for each in reversed(folders) if (each / "ledger.jsonl").exists()) / "ledger.jsonl"
     return next(shown_lines(path, Wanted())).text
+
+
+def test_a_real_endpoint_is_never_ready_on_limits_that_are_not_signed_and_verified() -> None:
+    """Signed for good, for simulation, and not at all: each time what is missing is named, and nobody arms."""
+    with interlock_rig(start=False) as rig:
+        with_store(rig)
+        real = {
+            f'"{rig.world.endpoint}"': '"serial:/dev/ttyS99@115200"',
+            'identity = "any"': 'identity = "SIM-0001"',
+        }
+        for key, said in (
+            (KEY, ": unverified: "),
+            (OTHER, ": the key of second is for simulated endpoints only; unverified: "),
+            (None, ": unsigned; unverified: "),
+        ):
+            limits = signed(rig, key=key or KEY, name=f"real-{said.count(' ')}.toml", **real)
+            if key is None:
+                signature_path(limits).unlink()
+            assert rig.start(limits=limits)["simulated"] is False, rig.ready
+            rig.controller_unready()
+            until(lambda: "ILK-402" in str(rig.status().missing), "the device to fail")
+            status = rig.status()
+            (missing,) = [line for line in status.missing if line.startswith("ILK-409")]
+            assert status.phase == "SAFE" and said in missing
+            assert rig.act("arm").code == "ILK-334"
+            rig.ended_in_order()
+            rig.controllers.pop().close()
+            rig.run_dir = rig.run_dir.with_name(f"{rig.run_dir.name}+")
+            rig.run_dir.mkdir()
 
 
 def test_a_signature_that_changes_trips() -> None:
