@@ -381,7 +381,8 @@ def permits(run_dir: Path) -> dict[int, float]:
         entry = json.loads(line)
         event = entry.get("event", {})
         if event.get("type") == "asked":
-            asked[event["request"]["id"]] = _amplitude(event["request"]["train"])
+            _, request_id, train, *_ = event["request"]
+            asked[request_id] = _amplitude(train)
         for effect in entry.get("effects", ()):
             if found := re.match(r"permit (\d+) ", effect):
                 permitted[int(found[1])] = asked[int(found[1])]
@@ -390,6 +391,6 @@ def permits(run_dir: Path) -> dict[int, float]:
 
 def _amplitude(train: object) -> float:
     """Of a train as the ledger holds it: read here by hand, not by the code that wrote it."""
-    found = re.search(r'"amplitude_(?:ma_pp|pct_mso)": ([0-9.e-]+)', json.dumps(train))
+    found = re.search(r'\["(?:sine|magnetic_pulse)", ([0-9.e-]+)', json.dumps(train))
     assert found is not None, train
     return float(found[1])
