@@ -217,8 +217,9 @@ class Oracle:
             yield f"delivered {delivery.amplitude!r}, permitted were {said(course.target)}"
         told = course.tell(delivery)
         wave = course.request.train.waveform
-        if amplitude > 0 and delivery.end_ns > course.over_ns + CLOCKS_NS:
-            yield f"delivered until {delivery.end_ns}, permitted was until {course.over_ns}"
+        over_ns = self._over_ns(course)
+        if amplitude > 0 and delivery.end_ns > over_ns + CLOCKS_NS:
+            yield f"delivered until {delivery.end_ns}, permitted was until {over_ns}"
         if not isinstance(wave, Hold):
             if course.pulses > course.pulses_asked:
                 yield f"delivered {course.pulses} pulses, permitted were {course.pulses_asked}"
@@ -234,6 +235,13 @@ class Oracle:
             for name, more in spent.items():
                 self.more[name] = self.more.get(name, Fraction(0)) + more
         yield from (f"delivered: {each}" for each in self._over_budget(None, 0))
+
+    def _over_ns(self, course: Course) -> int:
+        """When it must be over. A renewal that was fired and not answered yet may have been taken."""
+        taken = (
+            c.over_ns for c in self.courses if c.renews is course and c.fire is not None and not c.failed
+        )
+        return max([course.over_ns, *taken])
 
     def _prune(self) -> None:
         """A prepared train that was not fired gives way to the next; what is over is kept a while for late words."""

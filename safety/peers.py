@@ -18,6 +18,10 @@ BACKLOG = 1024  # of connections that wait for the next turn; the kernel refuses
 CONTROLLER_BYTES = 4096
 PERSON_BYTES = 1024
 _CREDENTIALS = struct.Struct("3i")
+SO_PEERGROUPS = 59  # socket(7), since Linux 4.13; Python has no name for it
+GROUPS_BYTES = (
+    1024  # the most that Python reads: who is in more than 256 groups is not taken for a member of any
+)
 
 
 class Peer(Framed):
@@ -28,20 +32,34 @@ class Peer(Framed):
             connection, read_bytes=read_bytes, frame_bytes_max=FRAME_BYTES_MAX, unsent_max=UNSENT_MAX
         )
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        self.pid, self.uid, _gid = _CREDENTIALS.unpack(raw)
+        self.pid, self.uid, gid = _CREDENTIALS.unpack(raw)
+        self.groups = frozenset({gid, *_groups(connection)})
 
-    def trusted(self) -> bool:
-        """Whether it is run by the interlock's own user or by root: nobody else may ask or act."""
-        return self.uid in (os.getuid(), 0)
+    def trusted(self, group: int | None) -> bool:
+        """Whether it may ask or act: run by the interlock's own user, by root, or by a member of the site's group. It
+        is the kernel that says so, as of the moment of connecting."""
+        return self.uid in (os.getuid(), 0) or (group is not None and group in self.groups)
+
+
+def _groups(connection: socket.socket) -> tuple[int, ...]:
+    """The supplementary groups of the far end; none where the kernel does not tell."""
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, GROUPS_BYTES)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
 
 
 class Door:
     """A listening Unix socket. A spare descriptor makes sure that a connection can be taken when none are left."""
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: Path, mode: int, group: int | None = None) -> None:
+        """Bind and listen. The process's umask lets nobody in before the mode is set; raises OSError."""
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
+        if group is not None:
+            os.chown(path, -1, group)
         path.chmod(mode)
         self._socket.listen(BACKLOG)
         self._socket.setblocking(False)

@@ -71,11 +71,12 @@ PERSONS_MAX = 8
 
 
 class Doors(msgspec.Struct, frozen=True):
-    """The three sockets of a rig."""
+    """The three sockets of a rig, and the group whose members may ask and act, if there is one."""
 
     controller: Door
     acts: Door
     stop: Door
+    group: int | None = None
 
 
 class Process:
@@ -201,7 +202,11 @@ class Process:
         if connection is None:
             return
         peer = Peer(connection, CONTROLLER_BYTES)
-        if self._controller is not None or self._state.hello is not None or not peer.trusted():
+        if (
+            self._controller is not None
+            or self._state.hello is not None
+            or not peer.trusted(self._doors.group)
+        ):
             peer.close()
             self._take(
                 BadFrame(
@@ -245,7 +250,7 @@ class Process:
         if connection is None:
             return
         peer = Peer(connection, PERSON_BYTES)
-        if len(self._persons) >= PERSONS_MAX or not peer.trusted():
+        if len(self._persons) >= PERSONS_MAX or not peer.trusted(self._doors.group):
             peer.close()
             return
         self._names += 1

@@ -11,6 +11,7 @@ SITE_DIRECTORY = Path("/run/nociloop")
 CONTROLLER, ACTS, STOP = "controller.sock", "acts.sock", "stop.sock"
 # Who may pass through a directory may press STOP: the two other sockets and the locks have modes of their own.
 PASSABLE = 0o711
+PRIVATE, SHARED, OPEN = 0o600, 0o660, 0o666
 SUN_PATH_MAX = 107  # bytes of a Unix socket's path on Linux, unix(7)
 
 
@@ -33,9 +34,14 @@ def writable_directory() -> Path:
     for path in directories():
         if path == SITE_DIRECTORY:
             if path.is_dir() and os.access(path, os.W_OK):
-                if path.stat().st_mode & stat.S_IWOTH:
+                mode = path.stat().st_mode
+                if mode & stat.S_IWOTH:
                     raise RigError(
                         f"{path}: anybody may write it, expected the interlock's users alone; chmod o-w"
+                    )
+                if mode & stat.S_IWGRP and not mode & stat.S_ISVTX:
+                    raise RigError(
+                        f"{path}: its group may replace the rigs of others in it; chmod g-w, or chmod +t"
                     )
                 return path
             continue
@@ -60,6 +66,14 @@ def _own_directory(path: Path) -> None:
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise RigError(f"{path}: expected a directory of yours that nobody else may write; remove it")
+
+
+def group_of(directory: Path) -> int | None:
+    """The group whose members may ask and act at the rigs of a directory: where its mode admits its group, shuts out all
+    others, and was therefore meant so (0750, as docs/deploy makes /run/nociloop). Else None: its user and root alone."""
+    found = directory.stat()
+    meant = found.st_mode & 0o050 == 0o050 and not found.st_mode & 0o007
+    return found.st_gid if meant and found.st_gid != 0 else None
 
 
 def claim(directory: Path, rig: str, participant: str) -> tuple[Path, list[int]]:

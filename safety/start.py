@@ -25,7 +25,18 @@ from safety.modalities import stop_how
 from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
-from safety.rig import ACTS, CONTROLLER, STOP, RigError, claim, writable_directory
+from safety.rig import (
+    ACTS,
+    CONTROLLER,
+    OPEN,
+    PRIVATE,
+    SHARED,
+    STOP,
+    RigError,
+    claim,
+    group_of,
+    writable_directory,
+)
 from safety.site import RIGS, SiteError, state_folder
 from safety.software import software
 from safety.state import Rules, State, Watch
@@ -83,7 +94,9 @@ def _make(
     rules = _rules(arguments, admitted, today)
     limits = rules.limits
     try:
-        directory, locks = claim(writable_directory(), limits.rig, limits.participant)
+        site = writable_directory()
+        group = group_of(site)
+        directory, locks = claim(site, limits.rig, limits.participant)
         _take_serial(admitted)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
         latch = LatchFile(state_folder(RIGS), limits.rig)
@@ -104,9 +117,10 @@ def _make(
             stop_how(limits.modality)
         )  # it ends with its link, wherever the start may break off
         doors = Doors(
-            controller=Door(directory / CONTROLLER, 0o600),
-            acts=Door(directory / ACTS, 0o600),
-            stop=Door(directory / STOP, 0o666),
+            controller=Door(directory / CONTROLLER, PRIVATE if group is None else SHARED, group),
+            acts=Door(directory / ACTS, PRIVATE if group is None else SHARED, group),
+            stop=Door(directory / STOP, OPEN),
+            group=group,
         )
     except OSError as error:
         raise Refused(f"{directory}: sockets and device host could not be made: {error.strerror}") from error

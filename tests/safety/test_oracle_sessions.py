@@ -8,14 +8,14 @@ from fractions import Fraction
 
 import pytest
 
-from drivers.link import Delivered
-from drivers.stimulation import Modality, Train
+from drivers.link import CallFailed, Delivered, Fire
+from drivers.stimulation import Delivery, Modality, Train
 from safety.entries import Entry, Fold, Folded, Genesis
 from safety.events import Asked, Now
 from safety.messages import Evidence
 from safety.oracle_carriers import charge_c
 from safety.oracle_course import Course, Rectangle, union
-from safety.oracle_ledger import Oracle, check_ledger
+from safety.oracle_ledger import Oracle, check_ledger, judge
 from safety.state import Watch
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
@@ -36,6 +36,7 @@ from tests.safety.test_oracle_ledger import (
     with_train,
 )
 from tests.safety.world import LONG, World, rules_of
+from tests.safety.worlds import holding
 
 
 def session(seed: int) -> World:
@@ -111,6 +112,33 @@ def test_a_hold_that_took_over_a_fall_may_still_be_above_its_own_amplitude() -> 
         assert (
             check_ledger(with_delivery(ledger_of(world), first_of_103, amplitude=told_ma)) == ()
         ) is passes
+
+
+@pytest.mark.parametrize(("beyond_ms", "strays"), [(0, 0), (200, 1)])
+def test_a_renewal_that_was_fired_and_never_answered_may_have_been_taken(beyond_ms: int, strays: int) -> None:
+    """The device is lost in between; what its host assumes then reaches to the renewal's end, and no further."""
+    world = holding()
+    world.run_ms(100)
+    world.host_answers = False
+    world.ask()
+    world.run_ms(10)
+    fire, running = world.calls(Fire)[-1], world.state.running
+    assert running is not None
+    assert fire.token == running.token
+    world.host_says(CallFailed(call=fire.call, code="lost", text="gone"))
+    end_ns = fired_at(world, fire.call) + (400 + 100 + beyond_ms) * MS
+    assumed = Delivery(
+        token=fire.token, start_ns=running.onset_ns, end_ns=end_ns, amplitude=1.0, n_pulses=0, ended=True,
+        confirmed=False,
+    )  # fmt: skip
+    world.host_says(Delivered(delivery=assumed))
+    judgement = judge(ledger_of(world))
+    assert judgement.objections == ()
+    assert len(judgement.strays) == strays
+
+
+def fired_at(world: World, call: int) -> int:
+    return next(e.now.mono_ns for e in world.entries if f"device Fire {call}" in e.effects)
 
 
 def test_a_train_that_ended_unconfirmed_counts_in_full() -> None:

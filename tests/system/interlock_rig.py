@@ -401,12 +401,13 @@ class Rig:
 
     def ended_in_order(self, *, device_strayed: bool = False) -> int:
         """End the interlock if it still runs; the ledger must be closed and re-execute the same. Where the device did
-        what nobody permitted, the second hand objects to that, as it must."""
+        what nobody permitted, the second hand says so of the device, and objects to no permit."""
         assert self.interlock is not None
         status = self.end() if self.interlock.poll() is None else self.interlock.returncode
         verdict = self.verdict()
         assert verdict.chain and verdict.execution == "same" and not verdict.problems, verdict
-        assert verdict.closed and not verdict.torn and verdict.ok != device_strayed, verdict
+        assert verdict.closed and not verdict.torn and verdict.ok, verdict
+        assert bool(verdict.strays) == device_strayed, verdict.strays
         assert "Traceback" not in self.errors(), self.errors()
         return status
 
