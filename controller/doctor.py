@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import resource
 import shutil
 import socket
@@ -51,7 +52,6 @@ def examine(out: Path) -> tuple[Finding, ...]:
         clock,
         timer,
         cores,
-        realtime_priority,
         locked_memory,
         lambda: disk_space(out),
         lambda: disk_sync(out),
@@ -193,7 +193,7 @@ def timer() -> Finding:
     p99, worst = late_ms[int(len(late_ms) * 0.99)] / 1e6, late_ms[-1] / 1e6
     found = f"4 ms wake-ups: {p99:.2f} ms late at p99, {worst:.2f} at most"
     if p99 > LATE_WARN_MS:
-        fix = "end what loads this machine; set the CPU governor to performance; allow real-time priority"
+        fix = "end what loads this machine; set the CPU governor to performance"
         verdict: Verdict = "fail" if p99 > LATE_FAIL_MS else "warn"
         return Finding(name="timer", verdict=verdict, found=found, fix=fix)
     return Finding(name="timer", verdict="pass", found=found)
@@ -220,15 +220,6 @@ def cores() -> Finding:
     if load > n_cores:
         return Finding(name="cores", verdict="warn", found=found, fix="end what loads this machine")
     return Finding(name="cores", verdict="pass", found=found)
-
-
-def realtime_priority() -> Finding:
-    soft, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
-    if soft == 0 and os.geteuid() != 0:
-        fix = "in /etc/security/limits.d/nociloop.conf: @nociloop - rtprio 50; log in again"
-        return Finding(name="rtprio", verdict="warn", found="real-time priority not allowed", fix=fix)
-    shown = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
-    return Finding(name="rtprio", verdict="pass", found="allowed (root)" if soft == 0 else f"up to {shown}")
 
 
 def locked_memory() -> Finding:
@@ -348,12 +339,32 @@ def trust_store() -> Finding:
 
 
 def account() -> Finding:
-    """Who would run the interlock: on one account it guards against accidents only."""
-    from safety.rig import SITE_DIRECTORY
+    """Whether the interlock runs under an account of its own: on one account it guards against accidents only."""
+    from safety.rig import SITE_DIRECTORY, stop_sockets
 
-    fix = "for more, run the interlock under an account of its own, as docs/ describes"
-    if SITE_DIRECTORY.is_dir() and (owner := SITE_DIRECTORY.stat().st_uid) != os.getuid():
-        found = f"the site's interlock belongs to account {owner}, you are {os.getuid()}"
+    me = os.getuid()
+    owners = {path.parent.name: owner for path in stop_sockets() if (owner := _owner(path)) not in (None, me)}
+    if owners:
+        rigs = ", ".join(f"{rig} by {_account(owner)}" for rig, owner in sorted(owners.items()))
+        return Finding(name="interlock", verdict="pass", found=f"own user: {rigs}; you are {_account(me)}")
+    owner = _owner(SITE_DIRECTORY)
+    if owner not in (None, me):
+        found = f"own user: {SITE_DIRECTORY} belongs to {_account(owner)}, you are {_account(me)}"
         return Finding(name="interlock", verdict="pass", found=found)
-    found = "runs under your own account: guards against accidents, not against malice"
+    found = f"same user ({_account(me)}): guards against accidents, not against malice"
+    fix = "for more, run the interlock under an account of its own: docs/deploy/README.md"
     return Finding(name="interlock", verdict="warn", found=found, fix=fix)
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return None
+
+
+def _account(uid: int | None) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})" if uid is not None else "nobody"
+    except KeyError:
+        return f"account {uid}"

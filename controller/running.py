@@ -19,6 +19,7 @@ from safety.acting import ActsLine, NoAnswer
 from safety.admission import Admitted, Refused, admit, signature_path
 from safety.limit_values import Limits
 from safety.messages import ActResult, StatusReport
+from safety.rig import ACTS, directories
 
 ARM_SLACK_S = 300.0  # an arming lasts as long as the session and five minutes more
 
@@ -96,11 +97,18 @@ def refuse_unless_admitted(files: Files) -> None:
 
 
 def run_session(
-    files: Files, signer: Signer, out: Path, *, shadow: bool = False, quiet: bool = False
+    files: Files,
+    signer: Signer,
+    out: Path,
+    *,
+    shadow: bool = False,
+    quiet: bool = False,
+    attach: bool = False,
 ) -> Ended:
     """Run a session to its end in a new run folder. Raises NotStarted when not even that could be made, or when no
-    session starts with these limits."""
+    session starts with these limits. `attach`: by the interlock that waits at the rig already."""
     refuse_unless_admitted(files)
+    rig, waiting = _waiting(files, shadow=shadow) if attach else (None, "")
     lsl_log.quiet()
     try:
         run_dir = new_run_folder(out)
@@ -115,15 +123,32 @@ def run_session(
         limits=files.limits_path,
         participant=files.participant,
         run_dir=run_dir,
-        session_id=f"{run_dir.name}-{secrets.token_hex(4)}",
+        session_id=waiting or f"{run_dir.name}-{secrets.token_hex(4)}",
         session_digest=files.session.digest,
         shadow=shadow,
         quiet=quiet,
         arm=_arm(signer, files.session.general.duration_s + ARM_SLACK_S),
         ask=_ask,
         say=_say,
+        rig=rig,
     )
     return Ended(status=supervise(plan), run_dir=run_dir)
+
+
+def _waiting(files: Files, *, shadow: bool) -> tuple[Path, str]:
+    """The rig whose interlock was started by itself, and the session that it waits for; raises NotStarted."""
+    name = files.limits.rig
+    if shadow:
+        raise NotStarted(("--shadow: found --attach as well; start the interlock itself with --shadow",))
+    found = ((each / name, _ask(each / name / ACTS)) for each in directories())
+    directory, status = next((each for each in found if each[1] is not None), (None, None))
+    if directory is None or status is None:
+        line = f"rig {name}: no interlock answers there; start it first (docs/deploy), or leave out --attach"
+        raise NotStarted((line,), REFUSED)
+    if status.controller or status.phase != "SAFE":
+        line = f"rig {name}: its interlock is {status.phase} with a controller of its own; start another session of it"
+        raise NotStarted((line,), REFUSED)
+    return directory, status.session_id
 
 
 def _arm(signer: Signer, valid_s: float) -> Callable[[Path], ActResult]:

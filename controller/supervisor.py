@@ -46,7 +46,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What one session is started with. `arm` is the named person's act; `ask` reads the status; `say` is for people;
-    `quiet` keeps the progress off the terminal."""
+    `quiet` keeps the progress off the terminal. `rig`: the directory of an interlock that runs already, under an account
+    of its own; else one is started here."""
 
     session: Path
     limits: Path
@@ -59,6 +60,7 @@ class Plan:
     arm: Arm
     ask: Ask
     say: Say
+    rig: Path | None = None
 
 
 @dataclass(slots=True)
@@ -167,22 +169,7 @@ def _start(plan: Plan, children: Children) -> Path:
         "--run-dir", str(plan.run_dir), "--session-id", plan.session_id, "--session-digest", plan.session_digest,
         "--parent-fd", str(theirs),
     ]  # fmt: skip
-    more = [f"--participant={plan.participant}", *(["--shadow"] if plan.shadow else [])]
-    with (plan.run_dir / "interlock.err").open("wb") as errors:
-        children.interlock = subprocess.Popen(
-            [sys.executable, "-m", "safety.start", "--limits", str(plan.limits), *common, *more],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            pass_fds=(theirs,),
-            start_new_session=True,
-        )
-    ready = _ready_line(children.interlock, plan.run_dir / "interlock.err")
-    if "refused" in ready:
-        raise RefusedToStart("\n".join(str(line) for line in ready["refused"]))
-    if ready.get("latched"):
-        raise RefusedToStart(str(ready["latched"]))
-    directory = Path(str(ready["ready"]))
+    directory = plan.rig or _start_interlock(plan, children, common, theirs)
     children.controller = subprocess.Popen(
         [
             sys.executable,
@@ -201,6 +188,26 @@ def _start(plan: Plan, children: Children) -> Path:
     )
     os.close(theirs)
     return directory
+
+
+def _start_interlock(plan: Plan, children: Children, common: list[str], theirs: int) -> Path:
+    """Start the interlock and wait for its word; its rig's directory. Raises RefusedToStart."""
+    more = [f"--participant={plan.participant}", *(["--shadow"] if plan.shadow else [])]
+    with (plan.run_dir / "interlock.err").open("wb") as errors:
+        children.interlock = subprocess.Popen(
+            [sys.executable, "-m", "safety.start", "--limits", str(plan.limits), *common, *more],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=(theirs,),
+            start_new_session=True,
+        )
+    ready = _ready_line(children.interlock, plan.run_dir / "interlock.err")
+    if "refused" in ready:
+        raise RefusedToStart("\n".join(str(line) for line in ready["refused"]))
+    if ready.get("latched"):
+        raise RefusedToStart(str(ready["latched"]))
+    return Path(str(ready["ready"]))
 
 
 def _ready_line(interlock: subprocess.Popen[bytes], errors: Path) -> dict[str, list[object] | str]:
@@ -264,7 +271,8 @@ def _stop(plan: Plan, path: Path, *, again: bool) -> None:
 def _status(plan: Plan, children: Children, *, interrupted: bool) -> int:
     """The session's exit status out of how its processes ended."""
     ended = children.controller.returncode if children.controller is not None else INTERNAL
-    interlock = _end_interlock(children)
+    # An interlock of another account ends by itself, and what it ended with stands in its ledger.
+    interlock = DONE if plan.rig is not None else _end_interlock(children)
     for name, status in (("controller", ended), ("interlock", interlock)):
         if status < 0 and not interrupted:
             plan.say(f"the {name} was killed ({signal.Signals(-status).name}); see {plan.run_dir}")

@@ -33,6 +33,10 @@ def run(
     participant: Annotated[
         str, typer.Option(help="who is to be stimulated; limits of anybody else are refused")
     ] = "",
+    attach: Annotated[
+        bool,
+        typer.Option(help="by the interlock that runs already under an account of its own (docs/deploy)"),
+    ] = False,
 ) -> None:
     """Run a closed-loop session on an LSL stream. Ctrl-C ramps down and closes the files; a second one cuts at once."""
     from controller.running import NotStarted, Signer, read_files, refuse_unless_admitted, run_session
@@ -48,10 +52,12 @@ def run(
             key=unlock(files.limits.people[_index(files, named)], passphrase_file),
             reason=reason,
         )
-        ended = run_session(files, signer, out, shadow=shadow)
+        ended = run_session(files, signer, out, shadow=shadow, attach=attach)
     except (NotStarted, Refused) as error:
         _say(str(error))
         raise typer.Exit(getattr(error, "exit_status", 2)) from error
+    if attach:
+        _say("the ledger stays with the interlock, in the run folder that it was started with")
     raise typer.Exit(finish(ended, None))
 
 
