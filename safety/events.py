@@ -15,37 +15,41 @@ class Now(Value, frozen=True, array_like=True):
     wall_ns: int
 
 
-class Joined(Value, frozen=True, tag="joined"):
+class Happening(Value, frozen=True, array_like=True):
+    """Base of the events. They are written as arrays, for one stands in every entry of a ledger."""
+
+
+class Joined(Happening, frozen=True, tag="joined"):
     hello: Hello
 
 
-class Gone(Value, frozen=True, tag="gone"):
+class Gone(Happening, frozen=True, tag="gone"):
     """The controller's connection ended."""
 
     why: str
 
 
-class Beat(Value, frozen=True, tag="beat"):
+class Beat(Happening, frozen=True, tag="beat"):
     heartbeat: Heartbeat
 
 
-class Asked(Value, frozen=True, tag="asked"):
+class Asked(Happening, frozen=True, tag="asked"):
     request: Request
 
 
-class FireAsked(Value, frozen=True, tag="fire_asked"):
+class FireAsked(Happening, frozen=True, tag="fire_asked"):
     request: FireRequest
 
 
-class PauseAsked(Value, frozen=True, tag="pause_asked"):
+class PauseAsked(Happening, frozen=True, tag="pause_asked"):
     pause: Pause
 
 
-class EndAsked(Value, frozen=True, tag="end_asked"):
+class EndAsked(Happening, frozen=True, tag="end_asked"):
     end: End
 
 
-class ActPresented(Value, frozen=True, tag="act"):
+class ActPresented(Happening, frozen=True, tag="act"):
     """A named person's act; `peer` is the connection that waits for the answer, `uid` whose it is."""
 
     peer: int
@@ -53,50 +57,50 @@ class ActPresented(Value, frozen=True, tag="act"):
     act: Act
 
 
-class StopPressed(Value, frozen=True, tag="stop"):
+class StopPressed(Happening, frozen=True, tag="stop"):
     """STOP: a connection to the stop socket, or a signal (which also ends the process)."""
 
     source: str
     ends: bool
 
 
-class HostSaid(Value, frozen=True, tag="host"):
+class HostSaid(Happening, frozen=True, tag="host"):
     message: FromHost
 
 
-class HostGone(Value, frozen=True, tag="host_gone"):
+class HostGone(Happening, frozen=True, tag="host_gone"):
     why: str
 
 
-class RelaySaid(Value, frozen=True, tag="relay"):
+class RelaySaid(Happening, frozen=True, tag="relay"):
     closed: bool
 
 
-class RelayGone(Value, frozen=True, tag="relay_gone"):
+class RelayGone(Happening, frozen=True, tag="relay_gone"):
     why: str
 
 
-class Durable(Value, frozen=True, tag="durable"):
+class Durable(Happening, frozen=True, tag="durable"):
     """Every entry below `seq` is on the disk."""
 
     seq: int
 
 
-class LedgerTrouble(Value, frozen=True, tag="ledger"):
+class LedgerTrouble(Happening, frozen=True, tag="ledger"):
     """What the ledger's thread found: `failed`, `disk_low`, `limits_changed`."""
 
     kind: str
     text: str
 
 
-class BadFrame(Value, frozen=True, tag="bad_frame"):
+class BadFrame(Happening, frozen=True, tag="bad_frame"):
     """A frame that could not be read, and where it came from. Refused, recorded, and life goes on."""
 
     source: str
     text: str
 
 
-class Tick(Value, frozen=True, tag="tick"):
+class Tick(Happening, frozen=True, tag="tick"):
     """The interlock's own clock; `behind_ns` is the age of the oldest entry that is not durable yet."""
 
     behind_ns: int

@@ -48,11 +48,6 @@ class Latency:
     processes: tuple[dict[str, object], ...]
 
 
-@app.callback()
-def _root() -> None:
-    """Keep `latency` a verb of its own."""
-
-
 @app.command("latency")
 def latency_verb(
     seconds: Annotated[float, typer.Option(min=10.0, max=3600.0, help="of closed loop")] = 30.0,
@@ -65,6 +60,39 @@ def latency_verb(
     else:
         _show(found)
     raise typer.Exit(0 if found.exit_status == 0 else 1)
+
+
+@app.command("interlock")
+def interlock_verb(
+    seconds: Annotated[
+        float, typer.Option(min=2.0, max=600.0, help="of 200 requests a second, ledger on")
+    ] = 20.0,
+    trials: Annotated[int, typer.Option(min=1, max=1000, help="of each cause of a stop under each load")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """The interlock alone: verdicts a second, bytes of an entry, read to answered, and time to zero under load."""
+    from controller.running import NotStarted
+    from sim.bench_interlock import measure_interlock
+
+    try:
+        found = measure_interlock(seconds, trials)
+    except NotStarted as error:
+        sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
+        raise typer.Exit(error.exit_status) from error
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found), indent=1) + "\n")
+        return
+    core = found.core
+    sys.stdout.write(
+        f"{core.verdicts_per_s:,.0f} verdicts a second on one core, entries made ({core.verdicts} judged again)\n"
+    )
+    for each in (core.entry_bytes, *found.stages, *found.zero):
+        unit = "bytes" if each is core.entry_bytes else "ms"
+        figures = "   ".join(
+            f"{n} {v:8.2f}" for n, v in (("p50", each.p50_ms), ("p99", each.p99_ms), ("max", each.max_ms))
+        )
+        sys.stdout.write(f"{each.stage:26} n {each.n:5}   {figures} {unit}\n")
+    sys.stdout.write(f"requests refused: {found.refused}\n")
 
 
 def measure_latency(seconds: float) -> Latency:

@@ -6,10 +6,7 @@ import datetime
 import json
 import os
 import secrets
-import select
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,13 +16,13 @@ from string import Template
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.running import Ended, Files, NotStarted, Signer, read_files, run_session
+from controller.running import Ended, Files, Signer, read_files, run_session
 from safety import signature, trust
 from safety.acts import derive_key, public_key_hex
 from safety.admission import signature_path
 from safety.people import SALT_BYTES, make_person
+from sim.parts import part
 
-READY_S = 15.0
 PERSON = "demo"
 OFFICER = "demo-officer"
 SERIAL = "SIM-0001"
@@ -95,64 +92,36 @@ def sign_limits(path: Path) -> None:
 def world(folder: Path, seed: int, *, block_samples: int = 10) -> Iterator[World]:
     """Start the simulated world in `folder`; it ends with the context, or when this process ends."""
     source_id = f"nociloop-demo-{secrets.token_hex(4)}"
-    field, contact, relay = folder / "field", folder / "contact", folder / "relay"
     with ExitStack() as stack:
         stack.enter_context(
-            _process(
+            part(
                 "sim.amplifier", "--seed", str(seed), "--preset", "demo", "--name", "nociloop-demo",
                 "--source-id", source_id, "--block-samples", str(block_samples),
-                "--field", str(field), "--truth", str(folder / "patient.jsonl"),
+                "--field", str(folder / "field"), "--truth", str(folder / "patient.jsonl"),
             )
         )  # fmt: skip
+        endpoint, relay = stack.enter_context(rig(folder))
+        yield World(folder=folder, source_id=source_id, endpoint=endpoint, relay=relay)
+
+
+@contextmanager
+def rig(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The simulated device and its relay alone: the device's endpoint and the relay's socket."""
+    field, contact, relay = folder / "field", folder / "contact", folder / "relay"
+    with ExitStack() as stack:
         device = stack.enter_context(
-            _process(
+            part(
                 "sim.devices.open_device", "--tcp", "127.0.0.1:0", "--serial", SERIAL,
                 "--record", str(folder / "device.jsonl"), "--field", str(field), "--contact", str(contact),
             )
         )  # fmt: skip
         stack.enter_context(
-            _process(
+            part(
                 "sim.relay", "--listen", str(relay), "--contact", str(contact),
                 "--silence-ms", "100", "--ramp-ms", "100", "--record", str(folder / "relay.jsonl"),
             )
         )  # fmt: skip
-        yield World(folder=folder, source_id=source_id, endpoint=str(device["endpoint"]), relay=relay)
-
-
-@contextmanager
-def _process(module: str, *arguments: str) -> Iterator[dict[str, object]]:
-    """A part of the world: started, waited for until it says that it is ready, ended with the context."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, "--die-with-stdin"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        yield _ready(child, module)
-    finally:
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
-        try:
-            child.wait(2.0)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _ready(child: subprocess.Popen[bytes], module: str) -> dict[str, object]:
-    if child.stdout is None:
-        raise NotStarted((f"{module}: no output",), 70)
-    readable, _, _ = select.select([child.stdout], [], [], READY_S)
-    line = child.stdout.readline() if readable else b""
-    try:
-        said = json.loads(line)
-    except ValueError:
-        raise NotStarted((f"{module}: did not start within {READY_S:g} s",), 3) from None
-    if not isinstance(said, dict):
-        raise NotStarted((f"{module}: said {line[:80]!r}, expected its ready line",), 3)
-    return said
+        yield str(device["endpoint"]), relay
 
 
 def demo_files(

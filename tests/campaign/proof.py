@@ -12,8 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from sim.load import Load
+
 ROOT = Path(__file__).resolve().parents[2]
-Load = Literal["none", "load", "heavy"]
 Verdict = Literal["held", "late", "failed", "void"]
 Number = int | float
 # In the order in which they are run: what others stand on comes first.

@@ -20,8 +20,8 @@ from typing import Literal, cast
 
 import msgspec
 
+from sim.load import under
 from tests.campaign import results
-from tests.campaign.load import under
 from tests.campaign.proof import ROOT, Case, Outcome, Proof, Result, Verdict, commit, proof
 from tests.campaign.worker import Answer, Task
 

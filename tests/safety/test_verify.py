@@ -69,7 +69,7 @@ def test_a_line_that_follows_the_end_is_found_however_well_it_chains(lines: list
         (b'"device Fire ', b'"device Fire 1'),
         (b'"person":"ann"', b'"person":"bob"'),
         (b'["sine",1.0,', b'["sine",0.5,'),  # the amplitude
-        (b",1.0]]}", b",0.1]]}"),  # the clean fraction
+        (b",1.0]]],", b",0.1]]],"),  # the clean fraction
         (b'"high":2.0', b'"high":0.5'),
         (b'"state":"', b'"state":"0'),
     ],

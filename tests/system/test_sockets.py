@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from drivers.link import FrameBuffer, frame
+from drivers.stimulation import Output
 from safety.events import BadFrame, Gone, Joined, StopPressed
 from safety.messages import (
     AskStatus,
@@ -94,32 +95,27 @@ def rig() -> Iterator[Rig]:
         yield made
 
 
-def request() -> dict[str, object]:
-    """A request that would be read, as plain values to be bent."""
-    evidence = {
-        "stream_uid": "u", "n_samples": 1, "newest_ns": 1, "uncertainty_ns": 1, "crc": 1, "clean_fraction": 1.0,
-    }  # fmt: skip
-    train = msgspec.to_builtins(hold(0.1))
-    return {
+def request(**changes: object) -> list[object]:
+    """A request that would be read, as plain values in their order, some of them bent; what is unknown comes last."""
+    values = {
         "type": "request",
         "id": 1,
-        "train": train,
+        "train": msgspec.to_builtins(hold(0.1)),
         "onset_at_ns": 0,
         "response": 0.5,
-        "evidence": evidence,
+        "evidence": ["u", 1, 1, 1, 1, 1.0],
     }
+    return list((values | changes).values())
 
 
 def bent(**changes: object) -> bytes:
-    return json.dumps(request() | changes).encode()
+    return json.dumps(request(**changes)).encode()
 
 
 def bent_carrier(text: str) -> bytes:
-    return (
-        json.dumps(request())
-        .encode()
-        .replace(b'"amplitude_ma_pp": 0.1', b'"amplitude_ma_pp": ' + text.encode())
-    )
+    whole = bent()
+    assert whole.count(b'["sine", 0.1,') == 1
+    return whole.replace(b'["sine", 0.1,', b'["sine", ' + text.encode() + b",")
 
 
 UNREADABLE: dict[str, bytes] = {
@@ -128,9 +124,10 @@ UNREADABLE: dict[str, bytes] = {
     "an array": b"[]",
     "null": b"null",
     "not UTF-8": b'["end","\xff\xfe"]',
-    "unknown tag": b'{"type":"override"}',
+    "unknown tag": b'["override"]',
+    "a request as an object": json.dumps({"type": "request", "id": 1}).encode(),
     "unknown field": bent(force=True),
-    "missing field": json.dumps({"type": "request", "id": 1}).encode(),
+    "missing field": json.dumps(request()[:-1]).encode(),
     "string for a number": bent(response="0.5"),
     "bool for a number": bent(id=True),
     "float for an integer": bent(id=1.5),
@@ -357,9 +354,9 @@ def test_a_request_far_too_large_is_refused_with_a_short_answer(rig: Rig) -> Non
     with line_to(rig, "controller.sock") as line:
         line.write(frame(hello_of("tacs")))
         rig.until_ready()
-        names = [{"name": f"E{number}", "share": 0.0} for number in range(300)]
-        train = msgspec.to_builtins(hold(0.1)) | {"outputs": names}
-        line.write(framed(bent(train=train)))
+        names = tuple(Output(name=f"E{number}", share=0.0) for number in range(300))
+        train = msgspec.structs.replace(hold(0.1), outputs=names)
+        line.write(framed(bent(train=msgspec.to_builtins(train))))
         said = line.said()
         while not isinstance(said, Refusal):
             said = line.said()

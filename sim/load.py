@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
-from tests.campaign.proof import ROOT, Load
-
+Load = Literal["none", "load", "heavy"]
 BLOCK = 1_000_000
 FILE_BLOCKS = 64  # a writer goes round in so many MB
 
@@ -25,7 +25,7 @@ def under(load: Load) -> Iterator[None]:
     """The load, for as long as the block lasts; ended in every case."""
     with ExitStack() as stack:
         if load != "none":
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-load-")))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nociloop-load-")))
             stack.enter_context(_processes(load, folder))
         yield
 
@@ -36,9 +36,7 @@ def _processes(load: Load, folder: Path) -> Iterator[None]:
     if load == "load":
         commands = [["write", str(folder / "0"), "20"], *(["spin"] for _ in range(os.cpu_count() or 1))]
     children = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.campaign.load", *words], stdin=subprocess.DEVNULL, cwd=ROOT
-        )
+        subprocess.Popen([sys.executable, "-m", "sim.load", *words], stdin=subprocess.DEVNULL)
         for words in commands
     ]
     try:
