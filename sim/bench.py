@@ -72,7 +72,7 @@ def interlock_verb(
 ) -> None:
     """The interlock alone: verdicts a second, bytes of an entry, read to answered, and time to zero under load."""
     from controller.running import NotStarted
-    from sim.bench_interlock import measure_interlock
+    from sim.bench_interlock import RATE_HZ, measure_interlock
 
     try:
         found = measure_interlock(seconds, trials)
@@ -92,7 +92,8 @@ def interlock_verb(
             f"{n} {v:8.2f}" for n, v in (("p50", each.p50_ms), ("p99", each.p99_ms), ("max", each.max_ms))
         )
         sys.stdout.write(f"{each.stage:26} n {each.n:5}   {figures} {unit}\n")
-    sys.stdout.write(f"requests refused: {found.refused}\n")
+    refused = ", ".join(f"{code} {n} times" for code, n in found.refused.items()) or "none"
+    sys.stdout.write(f"requests refused while {RATE_HZ:g} a second were asked: {refused}\n")
 
 
 def measure_latency(seconds: float) -> Latency:

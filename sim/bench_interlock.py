@@ -10,12 +10,14 @@ import json
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +65,7 @@ class Figures:
 
     core: Core
     stages: tuple[Spread, ...]
-    refused: int
+    refused: dict[str, int]
     zero: tuple[Spread, ...]
 
 
@@ -71,6 +73,7 @@ def measure_interlock(seconds: float, trials: int) -> Figures:
     """Run it all; raises NotStarted."""
     with tempfile.TemporaryDirectory(prefix="nociloop-bench-") as name, private(Path(name)):
         folder = Path(name)
+        Path(os.environ["NOCILOOP_STATE_DIR"]).mkdir(exist_ok=True)
         with rig(folder) as (endpoint, relay):
             world = World(folder=folder, source_id="played", endpoint=endpoint, relay=relay)
             made = demo_files(world, "tacs", 600.0, 1)
@@ -84,7 +87,9 @@ def measure_interlock(seconds: float, trials: int) -> Figures:
                         zero[f"{what}, {load}"] = _times_to_zero(world, made, what, trials)
             core = measure_core(live.run_dir / "ledger.jsonl")
     stages = spreads({"read → sent on": _ms(seen["sent_ms"]), "read → answered": _ms(seen["answered_ms"])})
-    return Figures(core=core, stages=stages, refused=len(seen["refused"]), zero=spreads(zero))
+    return Figures(
+        core=core, stages=stages, refused=dict(Counter(map(str, seen["refused"]))), zero=spreads(zero)
+    )
 
 
 def _ms(values: list[object]) -> list[float]:
@@ -137,6 +142,8 @@ def session(world: World, made: Made, rate_hz: float) -> Iterator[Live]:
     """Interlock, device host and played controller, armed and running; all of them ended afterwards."""
     files, signer = made
     run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=world.folder))
+    # What a session leaves of itself (its latch, its dose) is not the next one's: each begins with the first one's.
+    state = shutil.copytree(os.environ["NOCILOOP_STATE_DIR"], run_dir / "state")
     alive, theirs = os.pipe2(os.O_CLOEXEC)[::-1]
     with (run_dir / "interlock.err").open("wb") as errors:
         interlock = subprocess.Popen(
@@ -146,6 +153,7 @@ def session(world: World, made: Made, rate_hz: float) -> Iterator[Live]:
                 *("--parent-fd", str(theirs)),
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, pass_fds=(theirs,), start_new_session=True,
+            env=os.environ | {"NOCILOOP_STATE_DIR": str(state)},
         )  # fmt: skip
     os.close(theirs)
     try:
