@@ -8,9 +8,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
@@ -37,6 +38,7 @@ SETUP_S = 5.0
 GOODBYE_S = 1.5  # with END_S: gone 2 s after the end of the feed, whatever the broker does
 END_S = 1.9
 OFFLINE_S = 0.7
+AGAIN_S = 0.05
 STOPS_MAX = 8  # that wait for an answer; one alone would do, for each of them stops everything
 REFUSALS_MAX = 16  # acks of what was no STOP; counted apart, so that noise cannot take a STOP's room
 
@@ -144,9 +146,7 @@ class Telemetry:
         try:
             done, _ = await asyncio.wait({closing, *works}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (closing, *works):
-                task.cancel()
-            await asyncio.gather(closing, *works, return_exceptions=True)
+            await end_all({closing, *works})
         for task in done & works:
             task.result()  # raises the BrokerError that ended it
         if self._closing.is_set():
@@ -265,6 +265,19 @@ class Telemetry:
             self._feed.send(encode(notice), socket.MSG_DONTWAIT)
         except OSError:
             pass  # nobody listens, or not now: the next one says the same
+
+
+async def end_all(tasks: Iterable[asyncio.Task[None] | asyncio.Task[Literal[True]]]) -> None:
+    """Cancel until every one has ended. Once is not enough: before Python 3.12 `asyncio.wait_for`, which aiomqtt uses,
+    swallows a cancellation that comes together with the answer it waits for (cpython#86296)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        done, left = await asyncio.wait(left, timeout=AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # it is looked at elsewhere, or by nobody
 
 
 def serve(fd: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections import Counter
@@ -27,6 +28,7 @@ from controller.telemetry.frames import (
 )
 from controller.telemetry.outbox import EVENTS_MAX, Outbox, Topic
 from controller.telemetry.outbox import READINGS_MAX as OUT_READINGS_MAX
+from controller.telemetry.process import end_all
 from controller.telemetry.stop import REQUEST_BYTES_MAX, connect_stop, read_request, stop
 from controller.telemetry_config import OutletsConfig, RecordingConfig, TelemetryConfig
 from safety.messages import PhaseChanged, Trip
@@ -239,3 +241,30 @@ def test_a_wrong_table_names_its_key(table: dict[str, object], text: str):
 def test_a_password_may_go_to_this_machine_or_through_tls():
     for host, tls in (("127.0.0.1", False), ("::1", False), ("localhost", False), ("broker.lab", True)):
         TelemetryConfig(host=host, tls=tls, username="u", password_file="/p")
+
+
+async def test_a_task_that_swallows_its_cancellation_is_ended_all_the_same():
+    swallowed = 0
+
+    async def deaf() -> None:
+        nonlocal swallowed
+        while swallowed < 3:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.sleep(60)
+
+    async def broken() -> None:
+        raise ValueError("its own end")
+
+    tasks = [
+        asyncio.create_task(deaf()),
+        asyncio.create_task(broken()),
+        asyncio.create_task(asyncio.sleep(60)),
+    ]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await end_all(tasks)
+    assert swallowed == 3 and all(task.done() for task in tasks)
+    await end_all([])
