@@ -20,6 +20,7 @@ from drivers.stimulation import (
     Output,
     PulseTrain,
     Sine,
+    Sonication,
     Train,
 )
 
@@ -150,11 +151,41 @@ class TbsTrain(CoilTrain):
         )
 
 
-TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | RtmsTrain | TbsTrain
+class TusTrain(Config):
+    """A sonication of one transducer: pulses make a train, trains the whole; the pressure is that in water."""
+
+    modality: Literal["tus"]
+    output: Contact = "transducer"
+    amplitude_mpa_water: float = Field(ge=0, le=100)
+    frequency_khz: float = Field(gt=0, le=100_000)
+    pulse_us: int = Field(ge=1, le=1000 * MS_MAX)
+    pulse_interval_us: int = Field(ge=1, le=1000 * MS_MAX)
+    train_ms: int = Field(ge=1, le=MS_MAX)
+    train_interval_ms: int = Field(ge=1, le=MS_MAX)
+    sonication_ms: int = Field(ge=1, le=MS_MAX)
+
+    def train(self) -> Train:
+        return Train(
+            modality=self.modality,
+            outputs=(Output(name=self.output, share=1.0),),
+            waveform=Sonication(
+                amplitude_mpa_water=self.amplitude_mpa_water,
+                frequency_khz=self.frequency_khz,
+                pulse_us=self.pulse_us,
+                pulse_interval_us=self.pulse_interval_us,
+                train_ms=self.train_ms,
+                train_interval_ms=self.train_interval_ms,
+                sonication_ms=self.sonication_ms,
+            ),
+        )
+
+
+TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | RtmsTrain | TbsTrain | TusTrain
 TRAINS: Final[Mapping[str, type[TrainConfig]]] = {
     "tacs": TacsTrain,
     "tdcs": TdcsTrain,
     "trns": TrnsTrain,
     "rtms": RtmsTrain,
     "tbs": TbsTrain,
+    "tus": TusTrain,
 }

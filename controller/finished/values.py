@@ -14,6 +14,7 @@ AMPLITUDE_UNIT: Final[Mapping[str, str]] = {
     "trns": "mA pp",
     "rtms": "% MSO",
     "tbs": "% MSO",
+    "tus": "MPa in water",
 }
 AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {
     "tacs": "amplitude_ma_pp",
@@ -21,8 +22,9 @@ AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {
     "trns": "amplitude_ma_pp",
     "rtms": "amplitude_pct_mso",
     "tbs": "amplitude_pct_mso",
+    "tus": "amplitude_mpa_water",
 }
-PULSED: Final = frozenset({"rtms", "tbs"})  # what is told in pulses; the others in seconds of output
+PULSED: Final = frozenset({"rtms", "tbs", "tus"})  # what is told in pulses; the others in seconds of output
 EXIT_TEXT: Final[Mapping[int, str]] = {
     0: "done",
     1: "the check's answer is no",

@@ -225,14 +225,16 @@ def exposure(train: Train, span_ns: int, reached_mpa_water: float) -> Exposure:
 
 
 def heat(train: Train, span_ns: int, reached_mpa_water: float, limits: Limits) -> Exposure:
-    """Thermal dose of a span; an impossible span counts as the whole, an impossible pressure as asked.
+    """Thermal dose of a span, at the pressure that was asked for or a greater one that was reached: a span between two
+    pulses, in which nothing comes out, is as warm as the others. An impossible span counts as the whole.
 
     The dose of the time until the tissue is cold again is spread over the sonication, so that spans add up to it.
     """
     wave = sonication_of(train)
     whole_ns = wave.sonication_ms * 1_000_000
-    known = is_number(reached_mpa_water, integer=False) and reached_mpa_water >= 0
-    water_mpa = exact(reached_mpa_water if known else wave.amplitude_mpa_water)
+    water_mpa = exact(wave.amplitude_mpa_water)
+    if is_number(reached_mpa_water, integer=False):
+        water_mpa = max(water_mpa, exact(reached_mpa_water))
     brain_mpa = water_mpa * (positive(limits.inputs.transmission) or 1)
     dose = doses_min(
         physics.isppa_w_cm2(brain_mpa) * physics.duty(wave),

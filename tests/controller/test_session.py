@@ -23,6 +23,7 @@ from drivers.stimulation import (
     MagneticPulse,
     Noise,
     PulseTrain,
+    Sonication,
     Train,
     is_whole,
 )
@@ -170,6 +171,24 @@ def test_bursts_are_those_of_the_intermittent_protocol_where_nothing_else_is_sai
     )
 
 
+def test_a_sonication_has_its_times_as_fields_of_their_own(tmp_path: Path) -> None:
+    keys = {
+        "pulse_us": 20_000,
+        "pulse_interval_us": 200_000,
+        "train_ms": 1000,
+        "train_interval_ms": 2000,
+        "sonication_ms": 8000,
+    }
+    text = "".join(f"{key} = {value}\n" for key, value in keys.items())
+    head = (
+        GOOD[: GOOD.index("[train]")]
+        + '[train]\nmodality = "tus"\namplitude_mpa_water = 0.7\nfrequency_khz = 500\n'
+    )
+    train = load(tmp_path, head + text).train
+    assert is_whole(train) and train.outputs[0].name == "transducer"
+    assert train.waveform == Sonication(amplitude_mpa_water=0.7, frequency_khz=500.0, **keys)
+
+
 def test_the_resolved_session_says_the_same_and_has_the_same_digest(tmp_path: Path) -> None:
     session = load(tmp_path, GOOD)
     tables = tomllib.loads(session.resolved_toml)
@@ -240,7 +259,7 @@ def test_every_error_is_told_at_once_each_with_its_key(tmp_path: Path) -> None:
         (
             '"tacs"',
             '"odd"',
-            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "rtms", "tbs"',
+            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "rtms", "tbs", "tus"',
         ),
         ('modality = "tacs"', "", "key train.modality: missing, expected one of"),
         ('kind = "fake"\nbio', 'kind = "fade"\nbio', 'key policy.kind: found "fade", not installed'),

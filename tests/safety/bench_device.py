@@ -21,7 +21,7 @@ from drivers.link import (
     StopDevice,
     ToHost,
 )
-from drivers.stimulation import Delivery, Hold, PulseTrain, Train
+from drivers.stimulation import Delivery, Hold, PulseTrain, Sonication, Train, amplitude, n_pulses
 from drivers.stimulator import DeviceStatus
 
 MS = 1_000_000
@@ -84,8 +84,8 @@ class BenchDevice:
     @property
     def output(self) -> float:
         """What comes out now: mA peak to peak, or % MSO while a pulse train runs."""
-        if self.going is not None and isinstance(self.going.train.waveform, PulseTrain):
-            return self.going.train.waveform.pulse.amplitude_pct_mso
+        if self.going is not None and not isinstance(self.going.train.waveform, Hold):
+            return amplitude(self.going.train)
         return self.line.at(self.now_ns)
 
     def call(self, message: ToHost) -> None:
@@ -211,8 +211,8 @@ class BenchDevice:
             wave = going.train.waveform
             if self.now_ns < self.line.to_ns:
                 dues.append(self.line.to_ns)
-            if isinstance(wave, PulseTrain):
-                dues.append(going.onset_ns + round(going.pulses / wave.rate_hz * 1e9))
+            if not isinstance(wave, Hold):
+                dues.append(_next_ns(going))
             elif not going.falling:
                 dues.append(going.lease_ns + wave.duration_ms * MS)
             else:
@@ -223,14 +223,14 @@ class BenchDevice:
         now_ns, going = self.now_ns, self.going
         if going is not None:
             wave = going.train.waveform
-            if isinstance(wave, PulseTrain):
-                if now_ns >= going.onset_ns + round(going.pulses / wave.rate_hz * 1e9):
-                    if going.pulses == wave.n_pulses:
+            if not isinstance(wave, Hold):
+                if now_ns >= _next_ns(going):
+                    if going.pulses == n_pulses(going.train):
                         self._end()
                     else:
                         going.pulses += 1
                         going.in_slice += 1
-                        going.peak = wave.pulse.amplitude_pct_mso
+                        going.peak = amplitude(going.train)
                         self.n_pulses += 1
             elif not going.falling and now_ns >= going.lease_ns + wave.duration_ms * MS:
                 taken_over = self.waiting is not None and self.waiting[2] <= now_ns
@@ -283,3 +283,15 @@ class BenchDevice:
         going.slice_ns, going.in_slice = self.now_ns, 0
         going.peak = self.line.at(self.now_ns)
         self.said.append(Delivered(delivery=told))
+
+
+def _next_ns(going: Going) -> int:
+    """When the next pulse of a train begins, or its end after the last."""
+    wave = going.train.waveform
+    if isinstance(wave, PulseTrain):
+        return going.onset_ns + round(going.pulses / wave.rate_hz * 1e9)
+    assert isinstance(wave, Sonication)
+    if going.pulses == n_pulses(going.train):
+        return going.onset_ns + wave.sonication_ms * MS
+    trains, pulses = divmod(going.pulses, -(-wave.train_ms * 1000 // wave.pulse_interval_us))
+    return going.onset_ns + trains * wave.train_interval_ms * MS + pulses * wave.pulse_interval_us * 1000

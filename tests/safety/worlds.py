@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from drivers.link import Fire, Fired, Prepare, Prepared, StopDevice
-from drivers.stimulation import Train
+from drivers.stimulation import Modality, Train
 from tests.safety.world import World, rules_of
 
 
@@ -23,8 +23,8 @@ def arming() -> World:
     return world
 
 
-def armed(modality: str = "tacs") -> World:
-    return World(rules_of("rtms" if modality == "rtms" else "tacs")).armed()
+def armed(modality: Modality = "tacs") -> World:
+    return World(rules_of(modality)).armed()
 
 
 def running() -> World:
@@ -87,7 +87,7 @@ def fired(world: World, **bent: int) -> Fired:
     return msgspec.structs.replace(said, **bent)
 
 
-def prepared_only(modality: str = "rtms", **bent: object) -> tuple[World, int]:
+def prepared_only(modality: Modality = "rtms", **bent: object) -> tuple[World, int]:
     world = armed(modality)
     request = world.ask(onset_at_ns=-1, **bent)
     world.run_ms(20)
