@@ -6,10 +6,11 @@ import asyncio
 import math
 import time
 
+import msgspec
 import pytest
 
 from drivers.null import IMPEDANCE_KOHM, NullDevice
-from drivers.stimulation import MODALITIES, Delivery, Train
+from drivers.stimulation import MODALITIES, Delivery, Output, Sonication, Train, with_amplitude
 from drivers.stimulator import ConfigError, DeviceRefused, LateOnset, WrongState
 from tests.drivers.peer import hold, pulses
 
@@ -99,6 +100,27 @@ async def test_what_no_device_could_is_refused(train: Train) -> None:
     with pytest.raises(DeviceRefused):
         await device.prepare(train)
     await device.close()
+
+
+SONICATION = Sonication(
+    amplitude_mpa_water=0.7, frequency_khz=500.0, pulse_us=20, pulse_interval_us=200, train_ms=10, train_interval_ms=20,
+    sonication_ms=60,
+)  # fmt: skip
+
+
+async def test_a_sonication_is_taken_and_ends_by_itself() -> None:
+    device = await ready()
+    train = Train(modality="tus", outputs=(Output(name="transducer", share=1.0),), waveform=SONICATION)
+    token = await fired(device, train)
+    assert (await device.status()).state == "running"
+    await asyncio.sleep(0.1)  # its own 60 ms
+    assert (await device.status()).state == "armed"
+    for wrong in (msgspec.structs.replace(train, modality="rtms"), with_amplitude(train, 5.01)):
+        with pytest.raises(DeviceRefused):
+            await device.prepare(wrong)
+    (told,) = await reported(device)
+    assert (told.token, told.amplitude, told.ended) == (token, 0.0, True)
+    assert 60_000_000 <= told.end_ns - told.start_ns < 90_000_000
 
 
 async def test_a_hold_runs_is_taken_over_and_ends_at_nothing() -> None:
