@@ -140,11 +140,10 @@ def table(hazards: tuple[Hazard, ...], results: Mapping[str, str]) -> str:
             "<br>".join(f"`{_short(node)}`" for node in row.tests), result_of(row, results),
         )  # fmt: skip
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", "## Codes", "", "| code | meaning | what to do | hazards |", "|---|---|---|---|"]
+    lines += ["", "## Codes", "", "What each means and asks for stands in [`codes.md`](codes.md).", ""]
+    lines += ["| code | hazards |", "|---|---|"]
     for code in sorted(codes_there_are()):
-        text, remedy = _said_of(code)
-        where = ", ".join(row.id for row in hazards if code in row.codes)
-        lines.append(f"| {code} | {text} | {remedy} | {where} |")
+        lines.append(f"| {code} | {', '.join(row.id for row in hazards if code in row.codes)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -191,14 +190,6 @@ def _several(names: tuple[str, ...]) -> str:
 
 def _short(node: str) -> str:
     return node.removeprefix("tests/")
-
-
-def _said_of(code: str) -> tuple[str, str]:
-    if code in BY_CODE:
-        return BY_CODE[code].text, BY_CODE[code].remedy
-    if code in REASONS:
-        return REASONS[code].text, REASONS[code].remedy
-    return REFUSALS.get(code, PERMISSIVES.get(code, ("", "")))
 
 
 def main(argv: list[str]) -> int:
