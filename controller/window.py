@@ -64,6 +64,11 @@ class Epoch:
         """How much older than `time_ns` the newest sample of a spectrum is."""
         return (self.end % self._window.step) / self._window.sfreq_hz
 
+    @property
+    def settled(self) -> object:
+        """The same object for as long as every spectrum and every channel's fitness are the same."""
+        return self._window.settled_at(self.end)
+
     def spectrum(self, window_s: float) -> Spectrum:
         """Spectrum of the newest whole seconds; `window_s` from 2 to the Window's own, rounded up."""
         return self._window.spectrum_at(self.end, window_s)
@@ -178,6 +183,11 @@ class Window:
             if self._seconds.spoil(int(second)):
                 self._spectra.forget(int(second))
                 self._version += 1
+
+    def settled_at(self, end: int) -> object:
+        """For Epoch.settled."""
+        self._fresh(end)
+        return self._assess(end // self.step)
 
     def spectrum_at(self, end: int, window_s: float) -> Spectrum:
         """For Epoch.spectrum."""

@@ -10,10 +10,12 @@ import math
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controller.biomarkers.spectral import Output, Span, SpectralConfig, check_band
 from controller.eeg import Reading
 from controller.montage import Montage
+from controller.spectra import Spectrum
 from controller.window import Epoch
 
 THETA_HZ: Final = (4.0, 8.0)
@@ -35,10 +37,11 @@ class RelativeTheta:
         self.window_s = self._span.window_s
 
     def measure(self, epoch: Epoch) -> Reading:
-        spectrum, rows, reason = self._span.fit(epoch)
-        if spectrum is None:
-            return self._output.reading(epoch, math.nan, reason)
-        broad = spectrum.power(*BROAD_HZ)[rows]
-        if not (broad > 0).all():
-            return self._output.reading(epoch, math.nan, "no power from 1 to 45 Hz")
-        return self._output.reading(epoch, float(np.mean(spectrum.power(*THETA_HZ)[rows] / broad)), "")
+        return self._output.measure(epoch, _share)
+
+
+def _share(spectrum: Spectrum, rows: NDArray[np.intp]) -> tuple[float, str]:
+    broad = spectrum.power(*BROAD_HZ)[rows]
+    if not (broad > 0).all():
+        return math.nan, "no power from 1 to 45 Hz"
+    return float(np.mean(spectrum.power(*THETA_HZ)[rows] / broad)), ""

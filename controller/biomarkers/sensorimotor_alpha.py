@@ -10,11 +10,13 @@ import math
 from typing import Annotated, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from controller.biomarkers.spectral import Channels, Output, Span, SpectralConfig, check_band
 from controller.eeg import Reading
 from controller.montage import Montage
+from controller.spectra import Spectrum
 from controller.window import Epoch
 
 ALPHA_HZ: Final = (8.0, 13.0)
@@ -38,13 +40,12 @@ class SensorimotorAlpha:
         self.window_s = self._span.window_s
 
     def measure(self, epoch: Epoch) -> Reading:
-        spectrum, rows, reason = self._span.fit(epoch)
-        if spectrum is None:
-            return self._output.reading(epoch, math.nan, reason)
+        return self._output.measure(epoch, self._of)
+
+    def _of(self, spectrum: Spectrum, rows: NDArray[np.intp]) -> tuple[float, str]:
         power_uv2 = float(np.mean(spectrum.power(*ALPHA_HZ)[rows]))
         if not power_uv2 > 0:
-            return self._output.reading(epoch, math.nan, "no power from 8 to 13 Hz")
+            return math.nan, "no power from 8 to 13 Hz"
         if self._baseline_uv2 is None:
-            return self._output.reading(epoch, math.log10(power_uv2), "")
-        change_pct = 100.0 * (power_uv2 - self._baseline_uv2) / self._baseline_uv2
-        return self._output.reading(epoch, change_pct, "")
+            return math.log10(power_uv2), ""
+        return 100.0 * (power_uv2 - self._baseline_uv2) / self._baseline_uv2, ""

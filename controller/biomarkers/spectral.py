@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -42,6 +43,10 @@ class SpectralConfig(Config):
     z: RobustZ | None = None
 
 
+# The raw value of a spectrum over some rows, or NaN and the reason.
+Compute = Callable[[Spectrum, NDArray[np.intp]], tuple[float, str]]
+
+
 def check_band(low_hz: float, high_hz: float, sfreq_hz: float) -> None:
     """A band must end below the Nyquist frequency of the stream."""
     if high_hz > sfreq_hz / 2.0:
@@ -71,8 +76,6 @@ class Span:
     def fit(self, epoch: Epoch) -> tuple[Spectrum | None, NDArray[np.intp], str]:
         """The spectrum and the rows to use of it, or the reason why there is nothing to use."""
         none = self.rows[:0]
-        if not epoch.quality.ok:
-            return None, none, "quality: " + "; ".join(epoch.quality.reasons)
         bads = [name for name in self.ch_names if name in epoch.why]
         if len(bads) > (1.0 - GOOD_CHANNELS_MIN) * len(self.rows):
             shown = ", ".join(f"{name} {epoch.why[name]}" for name in bads[:4])
@@ -100,6 +103,18 @@ class Output:
         self._span = span
         self._mean: float | None = None
         self._mean_ns = 0
+        self._settled: object = None
+        self._raw = (math.nan, "")
+
+    def measure(self, epoch: Epoch, compute: Compute) -> Reading:
+        """The Reading of what `compute` makes of the spectrum: once for each that there is, not for each Epoch."""
+        if not epoch.quality.ok:
+            return self.reading(epoch, math.nan, "quality: " + "; ".join(epoch.quality.reasons))
+        if self._settled is None or epoch.settled is not self._settled:
+            spectrum, rows, reason = self._span.fit(epoch)
+            self._raw = (math.nan, reason) if spectrum is None else compute(spectrum, rows)
+            self._settled = epoch.settled
+        return self.reading(epoch, *self._raw)
 
     def reading(self, epoch: Epoch, value: float, reason: str) -> Reading:
         if not reason and not math.isfinite(value):

@@ -273,3 +273,25 @@ def test_eegmat_alpha_peak_at_o2():
     assert len(peaks) >= 12
     assert np.median(peaks) == 10.5
     assert all(0.02 < theta < 0.4 for theta in thetas)
+
+
+@pytest.mark.parametrize("kind", ["relative_theta", "sensorimotor_alpha"])
+def test_what_is_remembered_of_a_spectrum_is_what_would_be_worked_out_anew(kind: str):
+    """Hop by hop, through a channel that fails, samples that are blanked late, and a time that is held."""
+    data = noise(len(NAMES), round(20 * FS), scale_uv=10.0)
+    data[3, round(7 * FS) : round(11 * FS)] = 0.0  # flat for a while
+    kept = make(kind)
+    window = Window(len(NAMES), FS, kept.window_s, 0.1, montage=Montage.build(PLAIN, NAMES), quality=QUALITY)
+    n_different = 0
+    values = []
+    for n, epoch in enumerate(feed(window, data)):
+        here, anew = kept.measure(epoch), make(kind).measure(epoch)
+        assert repr(here) == repr(anew)
+        assert repr(kept.measure(epoch)) == repr(here)
+        values.append(here.value)
+        n_different += len(values) > 1 and repr(values[-1]) != repr(values[-2])
+        if n == 50:
+            window.blank(epoch.time_ns - 1_500_000_000, epoch.time_ns - 1_400_000_000)
+        if n == 90:
+            window.blank(0, 0, hold_until_ns=epoch.time_ns + 500_000_000)
+    assert 12 <= n_different < len(values) / 2
