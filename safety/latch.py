@@ -26,7 +26,8 @@ Mark = Literal["armed", "tripped", "reset", "clear"]
 
 
 class Latched(Value, frozen=True):
-    """What is known of a rig's last session. `session_id` is that which armed, tripped, or was reset."""
+    """What is known of a rig's last session. `session_id` is that which armed, tripped, or was reset; `real`: its
+    endpoint was no simulated one."""
 
     schema: int
     rig: str
@@ -35,6 +36,7 @@ class Latched(Value, frozen=True):
     at_wall_ns: int
     code: str
     text: str
+    real: bool = False
 
 
 def clear(rig: str) -> Latched:

@@ -100,7 +100,7 @@ def _make(
         _take_serial(admitted)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
         latch = LatchFile(state_folder(RIGS), limits.rig)
-        latched = _last_session(latch, arguments.session_id)
+        latched = of_this_session(_last_session(latch, arguments.session_id), rules)
         ledger = Ledger(
             arguments.run_dir / "ledger.jsonl",
             Watched(path=arguments.limits, digest=limits.digest, signature=admitted.signature_digest),
@@ -192,6 +192,18 @@ def _last_session(latch: LatchFile, session_id: str) -> Latched:
             f"{latch.path}: {error.strerror}; set NOCILOOP_STATE_DIR to a directory of your own"
         ) from error
     return latched
+
+
+def of_this_session(latched: Latched, rules: Rules) -> Latched:
+    """The latch as this session goes on with it. What a real device left tripped is reset under limits that an officer
+    signed, and by nobody whom anybody could have written into a file; raises Refused."""
+    left = bool(trip_of(latched)[0]) and latched.real
+    if left and (rules.signed is None or rules.signed.simulated_only):
+        raise Refused(
+            f"rig {latched.rig}: found it tripped with a real device, expected limits that an officer signed, by a key "
+            "that is good for real endpoints; give those to reset it"
+        )
+    return msgspec.structs.replace(latched, real=left or not rules.simulated)
 
 
 def first_state_after(latched: Latched, *, relay: bool, watch: Watch) -> State:

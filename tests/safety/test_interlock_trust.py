@@ -5,11 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from safety.admission import Refused
 from safety.arming import missing
+from safety.latch import Latched, Mark
 from safety.limit_values import Signed
 from safety.messages import PhaseChanged
 from safety.oracle import objections
 from safety.oracle_numbers import Circumstances
+from safety.start import of_this_session
 from safety.state import Rules
 from tests.safety.strategies import TODAY, caps_of, limits_of, valid_train
 from tests.safety.world import World, bend_rules, rules_of
@@ -95,3 +98,22 @@ def test_the_second_hand_says_the_same(simulated: bool, signed: bool, good: bool
         limits=unverified, capabilities=caps_of("tacs"), today=TODAY, simulated=False, impedance_kohm=5.0, signed=True
     )  # fmt: skip
     assert objections(valid_train("tacs"), bent) == ("unverified numbers on a real device",)
+
+
+@pytest.mark.parametrize("mark", ["armed", "tripped", "reset", "clear"])
+@pytest.mark.parametrize("was_real", [False, True])
+@pytest.mark.parametrize("signed", [None, DEMO, SIGNED], ids=["unsigned", "demo", "signed"])
+@pytest.mark.parametrize("simulated", [False, True])
+def test_what_a_real_device_left_tripped_needs_signed_limits(
+    mark: Mark, was_real: bool, signed: Signed | None, simulated: bool
+):
+    left = Latched(
+        schema=1, rig="r", mark=mark, session_id="s", at_wall_ns=1, code="ILK-001", text="x", real=was_real
+    )
+    held = rules(simulated=simulated, signed=signed, verified=False)
+    tripped = mark in ("armed", "tripped") and was_real
+    if tripped and signed is not SIGNED:
+        with pytest.raises(Refused, match="rig r: found it tripped with a real device, expected limits"):
+            of_this_session(left, held)
+        return
+    assert of_this_session(left, held) == msgspec.structs.replace(left, real=tripped or not simulated)

@@ -31,6 +31,7 @@ def kept(rig: Rig) -> str:
 
 def typed_reset(rig: Rig) -> subprocess.CompletedProcess[str]:
     phrase = rig.folder / "phrase"
+    phrase.touch(mode=0o600)
     phrase.write_text("a pass-phrase of the tests\n", encoding="utf-8")
     words = ["reset", "--limits", str(rig.limits), "--person", OPERATOR, "--reason", "looked at it"]
     return subprocess.run(

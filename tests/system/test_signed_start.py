@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -14,6 +15,7 @@ from safety import signature, trust
 from safety.acts import public_key_hex
 from safety.admission import signature_path
 from safety.entries import Genesis
+from safety.latch import Latched, clear
 from safety.show import Wanted
 from safety.show import shown as shown_lines
 from safety.verify import read
@@ -186,6 +188,28 @@ def test_a_real_endpoint_is_never_ready_on_limits_that_are_not_signed_and_verifi
             rig.controllers.pop().close()
             rig.run_dir = rig.run_dir.with_name(f"{rig.run_dir.name}+")
             rig.run_dir.mkdir()
+
+
+def test_what_a_real_device_left_tripped_is_reset_under_signed_limits_alone() -> None:
+    with interlock_rig(start=False) as rig:
+        with_store(rig)
+        left = clear("demo")
+        path = rig.folder / "state" / "rigs" / "demo.json"
+        path.parent.mkdir(parents=True)
+        left = msgspec.structs.replace(left, mark="armed", session_id="s-0", at_wall_ns=1, real=True)
+        path.write_bytes(msgspec.json.encode(left))
+        expected = "rig demo: found it tripped with a real device, expected limits that an officer signed"
+        assert refused(rig, rig.limits).startswith(expected)
+        assert refused(rig, signed(rig, "demo.toml", key=OTHER), "--shadow").startswith(expected)
+        assert msgspec.json.decode(path.read_bytes(), type=Latched).real  # and nothing of it was forgotten
+        limits = signed(rig, "good.toml")
+        assert "ILK-004" in str(rig.start("--shadow", limits=limits)["latched"]), rig.ready
+        assert rig.act("reset").ok
+        assert rig.interlock is not None and rig.interlock.wait(WAIT_S) == 4
+        assert msgspec.json.decode(path.read_bytes(), type=Latched).mark == "reset"
+        rig.run_dir = rig.run_dir.with_name("run+")
+        rig.run_dir.mkdir()
+        ran(rig, rig.limits)  # once it is reset, anything may be simulated on it
 
 
 def test_a_signature_that_changes_trips() -> None:
