@@ -8,7 +8,7 @@ MODALITY ?= tacs
 DURATION ?= 60
 SEED ?= 1
 
-.PHONY: demo test check bench campaign clean system-packages
+.PHONY: demo test check bench campaign coverage clean system-packages
 
 demo: $(VENV)/.installed
 	@$(BIN)/nociloop demo --modality $(MODALITY) --duration $(DURATION) --seed $(SEED)
@@ -29,6 +29,9 @@ JOBS ?= 2
 
 campaign: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.campaign $(PROOFS) --budget-s $(BUDGET_S) --jobs $(JOBS)
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.campaign.covering --budget-s $(BUDGET_S)
 
 bench: $(VENV)/.installed
 	$(BIN)/nociloop bench latency

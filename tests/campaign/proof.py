@@ -28,6 +28,9 @@ PROOFS = (
     "unguarded",
     "mutation",
     "mutation-constants",
+    "ledger",
+    "fuzz",
+    "nuisance",
 )
 
 

@@ -1,4 +1,4 @@
-"""Mutants of a source are what they are called, and stand where they are put."""
+"""The parts of the campaign: mutants are what they are called, guards are taken out everywhere, what is fuzzed is sound."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.campaign.fuzzing.targets import TARGETS, seeds, words
 from tests.campaign.mutating import putting
 from tests.campaign.mutating.mutants import mutants
 from tests.campaign.mutating.trying import files, mutants_of
@@ -89,3 +90,14 @@ def test_a_function_is_taken_out_wherever_it_is_held() -> None:
 
     with pytest.raises(TypeError, match="closure"):
         neutral(outer(1), lambda: 2)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_fuzzed_takes_its_own_beginnings_and_their_ruins(target: str) -> None:
+    """Without the fuzzer: each beginning, cut and bent at some places, raises nothing."""
+    assert len(words(target)) > 10
+    for content in seeds(target):
+        TARGETS[target](content)
+        for at in range(0, len(content), max(1, len(content) // 40)):
+            TARGETS[target](content[:at])
+            TARGETS[target](content[:at] + b"\xff" + content[at + 1 :])
