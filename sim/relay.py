@@ -12,7 +12,7 @@ import argparse
 import socket
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from sim.clock import MonotonicClock
 from sim.record import Closed, Entry, Fault, Opened
@@ -22,12 +22,10 @@ from sim.shell import Shell, UseError, accept, complain, connect_unix, listen_un
 NS_PER_MS = 1_000_000
 RETRY_NS = 20 * NS_PER_MS  # own choice: how soon a device that was started later is found
 MS_MAX = 60_000
-RelayFault = Literal["stuck_closed", "stuck_open", "deaf"]
-_FAULTS: dict[str, RelayFault] = {
-    "stuck_closed": "stuck_closed",
-    "stuck_open": "stuck_open",
-    "deaf": "deaf",
-}
+LATE_NS = 300 * NS_PER_MS  # own choice: later than anything waits for it
+SLOW_NS = 90 * NS_PER_MS  # own choice: late, and still in time
+RelayFault = Literal["stuck_closed", "stuck_open", "deaf", "late", "slow", "lies_once", "inverted", "twice"]
+_FAULTS: dict[str, RelayFault] = {fault: fault for fault in get_args(RelayFault)}
 PET, OPEN = b"P"[0], b"X"[0]
 
 
@@ -40,12 +38,14 @@ class Relay:
         self._silence_ns = silence_ns
         self._ramp_ns = ramp_ns
         self._due: tuple[int, str] | None = None
+        self._late: list[tuple[int, bytes]] = []
+        self._lies = fault == "lies_once"
         self._entries: list[Entry] = []
 
     @property
     def feedback(self) -> bytes:
         """The feedback contact, fixed to the real one: it tells where that is, not where it was sent."""
-        return b"C" if self.closed else b"O"
+        return b"C" if self.closed != (self.fault == "inverted") else b"O"
 
     def entries(self) -> list[Entry]:
         """What happened since the last call."""
@@ -53,8 +53,17 @@ class Relay:
         return entries
 
     def next_ns(self) -> int | None:
-        """When it opens by itself."""
-        return self._due[0] if self._due is not None else None
+        """When it opens by itself, or a late answer is due."""
+        dues = [at_ns for at_ns, _ in self._late[:1]]
+        if self._due is not None:
+            dues.append(self._due[0])
+        return min(dues, default=None)
+
+    def answers(self, now_ns: int) -> bytes:
+        """The late answers that are due by `now_ns`."""
+        due = b"".join(answer for at_ns, answer in self._late if at_ns <= now_ns)
+        self._late = [(at_ns, answer) for at_ns, answer in self._late if at_ns > now_ns]
+        return due
 
     def advance(self, now_ns: int) -> bool:
         """Open if that is due by `now_ns`; true if the contact moved."""
@@ -64,7 +73,7 @@ class Relay:
         return self._open(at_ns, cause)
 
     def hear(self, byte: int, now_ns: int) -> bytes:
-        """One byte of the interlock; the answer, empty if the relay is deaf."""
+        """One byte of the interlock; the answer, empty if the relay is deaf, or late with it."""
         if self.fault == "deaf":
             return b""
         if byte == PET:
@@ -74,7 +83,20 @@ class Relay:
                 self._entries.append(Closed(t_ns=now_ns, cause="pet"))
         else:
             self._open(now_ns, "command" if byte == OPEN else "unknown byte")
-        return self.feedback
+        return self._answer(now_ns)
+
+    def _answer(self, now_ns: int) -> bytes:
+        """The feedback as this relay tells it."""
+        told = self.feedback
+        if self._lies:
+            self._lies = False
+            return b"O" if told == b"C" else b"C"
+        if self.fault == "twice":
+            return told * 2
+        if self.fault in ("late", "slow"):
+            self._late.append((now_ns + (LATE_NS if self.fault == "late" else SLOW_NS), told))
+            return b""
+        return told
 
     def hang_up(self, now_ns: int) -> None:
         """The interlock is gone: nothing more will come, only the ramp keeps its time."""
@@ -86,6 +108,7 @@ class Relay:
         """A fault begins or, with None, ends; a contact freed from being stuck is open."""
         was = self.fault
         self.fault = fault
+        self._lies = fault == "lies_once"
         self._entries.append(Fault(t_ns=now_ns, name=fault or "clear"))
         if fault == "stuck_closed" and not self.closed:
             self.closed = True
@@ -158,6 +181,7 @@ class RelayProcess:
         if self._relay.advance(now_ns):
             self._show()
             self._answer(self._relay.feedback)
+        self._answer(self._relay.answers(now_ns))
         self._recorder.put(self._relay.entries())
 
     def _read(self) -> None:
@@ -187,12 +211,12 @@ class RelayProcess:
             self._client = client
             self._shell.watch(client, self._read)
 
-    def _answer(self, byte: bytes) -> None:
-        """One byte of feedback; an interlock that does not read is not waited for."""
-        if self._client is None or not byte:
+    def _answer(self, told: bytes) -> None:
+        """Feedback; an interlock that does not read is not waited for."""
+        if self._client is None or not told:
             return
         try:
-            self._client.send(byte)
+            self._client.send(told)
         except OSError:
             return  # its end is read in the loop
 

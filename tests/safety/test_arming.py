@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
 from safety.arming import missing
@@ -390,3 +392,19 @@ def test_the_relay_is_told_to_open_when_arming_fails():
     world = proving(False, True)
     world.run_ms(30 * 10)
     assert OpenRelay() in world.effects
+
+
+@given(st.lists(st.booleans(), max_size=9))
+def test_only_open_closed_open_closed_in_this_order_proves_the_relay(said: list[bool]):
+    """Whatever else it says, twice, late or lied: each of the four must be heard after the one before."""
+    world = proving()
+    wanted = [False, True, False, True]
+    for closed in said:
+        if wanted and closed == wanted[0]:
+            wanted.pop(0)
+        world.take(RelaySaid(closed=closed))
+        proven = not wanted
+        assert (world.state.arming is not None and world.state.arming.step == "record") is proven
+        if proven:
+            break
+    assert not world.calls(ArmDevice)

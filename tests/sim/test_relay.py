@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.record import Closed, Contact, Opened, load
-from sim.relay import Relay
+from sim.relay import Relay, RelayFault
 from tests.sim.open_device_bench import MS
 from tests.sim.processes import DEADLINE_S, run_to_end, running, tcp, until
 
 P, X = b"PX"
 
 
-def relay(fault: str | None = None) -> Relay:
-    assert fault in (None, "stuck_closed", "stuck_open", "deaf")
+def relay(fault: RelayFault | None = None) -> Relay:
     return Relay(silence_ns=100 * MS, ramp_ns=50 * MS, fault=fault)
 
 
@@ -80,6 +79,30 @@ def test_faults():
     assert welded.hear(P, 0) == b"O" and not welded.closed
     deaf = relay("deaf")
     assert deaf.hear(P, 0) == b"" and not deaf.closed
+
+
+def test_faults_of_the_feedback():
+    inverted = relay("inverted")
+    assert inverted.hear(P, 0) == b"O" and inverted.closed and inverted.hear(X, 1) == b"C"
+    twice = relay("twice")
+    assert twice.hear(P, 0) == b"CC" and twice.hear(X, 1) == b"OO"
+    liar = relay("lies_once")
+    assert liar.hear(X, 0) == b"C" and not liar.closed and liar.hear(X, 1) == b"O"
+    liar.set_fault("lies_once", 2)
+    assert liar.hear(P, 3) == b"O" and liar.closed and liar.hear(P, 4) == b"C"
+
+
+def test_late_answers_come_late_and_in_order():
+    for fault, after_ns in (("late", 300 * MS), ("slow", 90 * MS)):
+        it = relay(fault)
+        assert it.hear(P, 0) == b"" and it.closed and it.hear(X, 5) == b"" and not it.closed
+        assert it.next_ns() == after_ns
+        assert it.answers(after_ns - 1) == b""
+        assert it.answers(after_ns) == b"C" and it.next_ns() == after_ns + 5
+        assert it.answers(after_ns + 5) == b"O" and it.next_ns() is None
+    petted = relay("slow")
+    petted.hear(P, 0)
+    assert petted.next_ns() == 90 * MS
 
 
 def test_faults_in_mid_run():

@@ -138,6 +138,12 @@ class World:
         self.device.stdin.write(f"fault {fault}\n".encode())
         self.device.stdin.flush()
 
+    def tell_relay(self, line: str) -> None:
+        """A line to the relay: `fault NAME`, or `clear`."""
+        assert self.relay is not None and self.relay.stdin is not None
+        self.relay.stdin.write(f"{line}\n".encode())
+        self.relay.stdin.flush()
+
 
 def _world(
     folder: Path,

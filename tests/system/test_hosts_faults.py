@@ -166,12 +166,48 @@ def test_no_device_at_all_is_said_and_ends_in_order() -> None:
         rig.ended_in_order()
 
 
-@pytest.mark.parametrize("fault", ["stuck_closed", "stuck_open", "deaf"])
-def test_a_relay_that_fails_its_proof_test_is_not_armed(fault: str) -> None:
+def unproven(fault: str) -> None:
     with interlock_rig(relay_fault=fault) as rig:
         controller = rig.controller()
-        until(lambda: rig.act("arm").code in ("ILK-335", "ILK-336"), "a failed proof test")
+        until(lambda: rig.act("arm").code == "ILK-335", f"a failed proof test: {fault}")
         assert rig.status().phase == "READY"
         assert not isinstance(controller.ask(hold(0.1)), Permit)
         assert rig.highest() == 0.0
         assert rig.ended_in_order() == 0
+        assert "ArmDevice" not in rig.said(), "the device was energised before the relay was proven"
+
+
+@pytest.mark.parametrize(
+    "faults", [("stuck_closed", "stuck_open", "deaf"), ("late", "lies_once", "inverted")], ids=str
+)
+def test_a_relay_that_fails_its_proof_test_is_not_armed(faults: tuple[str, ...]) -> None:
+    together(*(partial(unproven, fault) for fault in faults))
+
+
+def test_a_relay_that_answers_twice_or_slowly_is_proven_and_still_cuts() -> None:
+    together(partial(proven, "twice"), partial(proven, "slow"))
+
+
+def proven(fault: str) -> None:
+    with interlock_rig(relay_fault=fault) as rig:
+        rig.running()
+        since_ns = time.monotonic_ns()
+        rig.world.tell_relay("fault deaf")
+        rig.zero_ms(since_ns, 150 + 100 + 100 + SLACK_MS)
+        rig.until_tripped("ILK-221", "ILK-222")  # it says nothing any more, then that it opened by itself
+        rig.ended_in_order()
+
+
+def astray(fault: str) -> None:
+    """While armed: what its feedback says is believed, for it may be true."""
+    with interlock_rig() as rig:
+        rig.running()
+        since_ns = time.monotonic_ns()
+        rig.world.tell_relay(f"fault {fault}")
+        rig.zero_ms(since_ns, 300 + SLACK_MS)
+        assert rig.until_tripped("ILK-221", "ILK-222") == ("ILK-221" if fault == "late" else "ILK-222")
+        rig.ended_in_order()
+
+
+def test_a_relay_that_lies_while_armed_trips() -> None:
+    together(*(partial(astray, fault) for fault in ("lies_once", "inverted", "late")))
