@@ -18,6 +18,7 @@ from drivers.stimulation import (
     Modality,
     Noise,
     Output,
+    Pulses,
     PulseTrain,
     Sine,
     Sonication,
@@ -104,6 +105,31 @@ class TrnsTrain(HeldTrain):
         return self.held(self.modality, carrier)
 
 
+class TensTrain(HeldTrain):
+    """Charge-balanced pulses through the skin; the amplitude is that of the first phase."""
+
+    modality: Literal["tens"]
+    amplitude_ma: float = Field(ge=0, le=1000)
+    width_us: float = Field(gt=0, le=100_000)
+    gap_us: float = Field(default=0.0, ge=0, le=100_000)
+    second_width_us: float | None = Field(default=None, gt=0, le=1_000_000)  # as long as the first
+    rate_hz: float = Field(gt=0, le=100_000)
+    pulses_per_burst: int = Field(default=1, ge=1, le=1000)
+    rate_in_burst_hz: float | None = Field(default=None, gt=0, le=100_000)  # of single pulses: rate_hz
+
+    def train(self) -> Train:
+        carrier = Pulses(
+            amplitude_ma=self.amplitude_ma,
+            width_us=self.width_us,
+            gap_us=self.gap_us,
+            second_width_us=self.width_us if self.second_width_us is None else self.second_width_us,
+            rate_hz=self.rate_hz,
+            pulses_per_burst=self.pulses_per_burst,
+            rate_in_burst_hz=self.rate_hz if self.rate_in_burst_hz is None else self.rate_in_burst_hz,
+        )
+        return self.held(self.modality, carrier)
+
+
 class CoilTrain(Config):
     """Pulses of one coil, at one amplitude."""
 
@@ -180,11 +206,12 @@ class TusTrain(Config):
         )
 
 
-TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | RtmsTrain | TbsTrain | TusTrain
+TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | TensTrain | RtmsTrain | TbsTrain | TusTrain
 TRAINS: Final[Mapping[str, type[TrainConfig]]] = {
     "tacs": TacsTrain,
     "tdcs": TdcsTrain,
     "trns": TrnsTrain,
+    "tens": TensTrain,
     "rtms": RtmsTrain,
     "tbs": TbsTrain,
     "tus": TusTrain,

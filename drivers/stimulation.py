@@ -15,6 +15,7 @@ Modality = Literal[
     "tacs",
     "tdcs",
     "trns",
+    "tens",
     "rtms",
     "tbs",
     "dbs",
@@ -197,6 +198,8 @@ def is_whole(train: Train) -> bool:
             return isinstance(wave, Hold) and isinstance(wave.carrier, Direct)
         case "trns":
             return isinstance(wave, Hold) and isinstance(wave.carrier, Noise)
+        case "tens":
+            return isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)
         case "rtms":
             return isinstance(wave, PulseTrain)
         case "tbs":

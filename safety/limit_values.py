@@ -23,6 +23,7 @@ BudgetName = Literal[
 ]
 SpacingName = Literal["gap_s", "washout_s"]
 Coil = Literal["figure-8", "round"]
+Place = Literal["limb", "back", "abdomen"]
 Direction = Literal["falls", "rises"]
 
 
@@ -108,11 +109,13 @@ class RelayLink(Value, frozen=True):
 
 
 class Contact(Value, frozen=True):
-    """An output that may be used. A tES contact has an area, a coil has a kind; the other is None."""
+    """An output that may be used: a tES contact has an area, a TENS contact also a place on the body, a coil its kind.
+    What it has not is None."""
 
     name: str
     area_cm2: float | None
     coil: Coil | None
+    place: Place | None = None
 
 
 class Inputs(Value, frozen=True):
@@ -139,6 +142,7 @@ class Inputs(Value, frozen=True):
     rise_skin_c_cm2_per_w: float | None = None
     cooling_s: float | None = None
     power_mw_cm2_per_w: float | None = None
+    open_circuit_v: float | None = None
 
 
 class Watch(Value, frozen=True):

@@ -254,7 +254,8 @@ def _read_contact(table: Table, name: str, declared: DeclaredContacts) -> Contac
         return Contact(name=name, area_cm2=None, coil=table.choice("coil", declared.coils))
     low, high = declared.area_of(name)
     area_cm2 = table.number("area_cm2", low, high, "cm2")
-    return Contact(name=name, area_cm2=area_cm2, coil=None)
+    place = table.choice("place", declared.places) if declared.places else None
+    return Contact(name=name, area_cm2=area_cm2, coil=None, place=place)
 
 
 def _read_inputs(table: Table, modality: Modality | None) -> Inputs:

@@ -20,6 +20,7 @@ from safety import (
     oracle_tacs,
     oracle_tbs,
     oracle_tdcs,
+    oracle_tens,
     oracle_trns,
     oracle_tus,
 )
@@ -31,6 +32,7 @@ PARTS: Mapping[Modality, Part] = {
     "tacs": oracle_tacs.PART,
     "tdcs": oracle_tdcs.PART,
     "trns": oracle_trns.PART,
+    "tens": oracle_tens.PART,
     "rtms": oracle_rtms.PART,
     "tbs": oracle_tbs.PART,
     "dbs": oracle_implanted.DBS,

@@ -12,7 +12,7 @@ from drivers.stimulation import Hold, Modality, Train, amplitude
 from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
-from safety.modalities import dbs, rtms, tacs, tbs, tdcs, trns, tus
+from safety.modalities import dbs, rtms, tacs, tbs, tdcs, tens, trns, tus
 from safety.modalities.bounds import falls_or_stays, is_number
 from safety.modalities.quantities import (
     Declared,
@@ -67,6 +67,8 @@ def rules_of(modality: Modality) -> ModalityRules:
             return tdcs.RULES
         case "trns":
             return trns.RULES
+        case "tens":
+            return tens.RULES
         case "rtms":
             return rtms.RULES
         case "tbs":

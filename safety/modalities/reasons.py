@@ -33,6 +33,7 @@ FACT_OUTDATED = "ILK-113"
 TIMING = "ILK-120"
 REGIME = "ILK-121"
 BAND = "ILK-130"
+ATTENTION = "ILK-131"
 NESTING = "ILK-140"
 
 REASONS: Mapping[str, ReasonText] = MappingProxyType(
@@ -82,6 +83,10 @@ REASONS: Mapping[str, ReasonText] = MappingProxyType(
         FACT_OUTDATED: ReasonText(
             text="a dated fact does not hold today",
             remedy="measure it again today and enter it with its date",
+        ),
+        ATTENTION: ReasonText(
+            text="needs the operator's attention",
+            remedy="use a larger contact, or have the site take it by a row of its own",
         ),
         BAND: ReasonText(
             text="a band whose ends are out of order", remedy="ask for a high_hz that lies above low_hz"

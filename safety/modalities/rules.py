@@ -13,7 +13,7 @@ from typing import Literal
 
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Hold, Train, is_whole
-from safety.limit_values import Coil, Inputs, Limits
+from safety.limit_values import Coil, Inputs, Limits, Place
 from safety.messages import Reason, Row
 from safety.modalities.quantities import (
     Declared,
@@ -61,14 +61,16 @@ def needed(only: tuple[tuple[str, str], ...], inputs: Inputs) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredContacts:
-    """The outputs that limits.toml names: how many, and what each says of itself: its area, or its kind of coil. The
-    case of an implanted pulse generator, an output of the name "case", is larger than any contact."""
+    """The outputs that limits.toml names: how many, and what each says of itself: its area, and where it lies where
+    `places` are given, or its kind of coil. The case of an implanted pulse generator, an output of the name "case", is
+    larger than any contact."""
 
     fewest: int
     most: int
     area_low_cm2: float = 0.0
     area_high_cm2: float = 0.0
     coils: tuple[Coil, ...] = ()
+    places: tuple[Place, ...] = ()
     case_low_cm2: float = 0.0
     case_high_cm2: float = 0.0
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from fractions import Fraction
 from math import pi
 
+from drivers.stimulation import Train
 from safety.modalities.quantities import Declared
-from safety.modalities.tes import HeldCurrent
+from safety.modalities.skin import HeldCurrent
 from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP
 
 AMPLITUDE = Declared(
@@ -66,10 +67,17 @@ SLEW_RATE = Declared(
     status="unverified",
 )
 
+
+def peak(train: Train) -> Fraction:
+    """Half of what is quoted peak to peak."""
+    return Fraction(1, 2)
+
+
 CURRENT = HeldCurrent(
     amplitude=AMPLITUDE,
     asked=(AMPLITUDE, FREQUENCY, PHASE, RAMP_UP, RAMP_DOWN, DURATION),
     slew=SLEW_RATE,
-    peak=Fraction(1, 2),
+    charging=peak,
+    dense=peak,
 )
 RULES = CURRENT.rules()

@@ -15,7 +15,7 @@ from safety.messages import Reason
 from safety.modalities.bounds import check_exact, exact, shown
 from safety.modalities.quantities import Declared
 from safety.modalities.reasons import DENSITY
-from safety.modalities.tes import HeldCurrent, per_area
+from safety.modalities.skin import HeldCurrent, per_area
 from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP
 
 AMPLITUDE = Declared(
@@ -70,11 +70,17 @@ def check_charge_density(train: Train, limits: Limits) -> list[Reason]:
     return check_exact(CHARGE_DENSITY, charge * greatest, limits, code=DENSITY, where=where)
 
 
+def peak(train: Train) -> Fraction:
+    """All of it flows."""
+    return Fraction(1)
+
+
 CURRENT = HeldCurrent(
     amplitude=AMPLITUDE,
     asked=(AMPLITUDE, RAMP_UP, RAMP_DOWN, DURATION),
     slew=SLEW_RATE,
-    peak=Fraction(1),
+    charging=peak,
+    dense=peak,
     also=check_charge_density,
     derived=(CHARGE_DENSITY,),
 )

@@ -14,7 +14,7 @@ from safety.messages import Reason
 from safety.modalities.bounds import exact, is_number, shown
 from safety.modalities.quantities import Declared
 from safety.modalities.reasons import BAND, reason
-from safety.modalities.tes import HeldCurrent
+from safety.modalities.skin import HeldCurrent
 from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP
 
 _BAND = "tRNS as it is used: 0.1 to 640 Hz"
@@ -85,11 +85,17 @@ def check_band(train: Train, limits: Limits) -> list[Reason]:
     return [reason(BAND, detail, quantity=HIGH.name, value=float(high), limit=float(low), set_by="absolute")]
 
 
+def peak(train: Train) -> Fraction:
+    """Half of what is quoted peak to peak."""
+    return Fraction(1, 2)
+
+
 CURRENT = HeldCurrent(
     amplitude=AMPLITUDE,
     asked=(AMPLITUDE, LOW, HIGH, RAMP_UP, RAMP_DOWN, DURATION),
     slew=SLEW_RATE,
-    peak=Fraction(1, 2),
+    charging=peak,
+    dense=peak,
     also=check_band,
 )
 RULES = CURRENT.rules()

@@ -18,10 +18,12 @@ from controller.montage import Montage
 from controller.session import Session, SessionErrors, load_session
 from drivers.stimulation import (
     BurstTrain,
+    Carrier,
     Direct,
     Hold,
     MagneticPulse,
     Noise,
+    Pulses,
     PulseTrain,
     Sonication,
     Train,
@@ -152,9 +154,34 @@ lease_ms = 500
             f'modality = "trns"\namplitude_ma_pp = 1\nlow_hz = 100\nhigh_hz = 640\n{HELD}',
             Noise(amplitude_ma_pp=1.0, low_hz=100.0, high_hz=640.0),
         ),
+        (
+            f'modality = "tens"\namplitude_ma = 20\nwidth_us = 200\nrate_hz = 100\n{HELD}',
+            Pulses(
+                amplitude_ma=20.0,
+                width_us=200.0,
+                gap_us=0.0,
+                second_width_us=200.0,
+                rate_hz=100.0,
+                pulses_per_burst=1,
+                rate_in_burst_hz=100.0,
+            ),
+        ),
+        (
+            f'modality = "tens"\namplitude_ma = 20\nwidth_us = 200\nsecond_width_us = 800\ngap_us = 10\nrate_hz = 2\n'
+            f"pulses_per_burst = 7\nrate_in_burst_hz = 80\n{HELD}",
+            Pulses(
+                amplitude_ma=20.0,
+                width_us=200.0,
+                gap_us=10.0,
+                second_width_us=800.0,
+                rate_hz=2.0,
+                pulses_per_burst=7,
+                rate_in_burst_hz=80.0,
+            ),
+        ),
     ],
 )
-def test_held_currents_of_other_kinds(tmp_path: Path, keys: str, carrier: Direct | Noise) -> None:
+def test_held_currents_of_other_kinds(tmp_path: Path, keys: str, carrier: Carrier) -> None:
     train = load(tmp_path, GOOD[: GOOD.index("[train]")] + "[train]\n" + keys).train
     assert is_whole(train) and isinstance(train.waveform, Hold)
     assert train.waveform.carrier == carrier
@@ -259,7 +286,7 @@ def test_every_error_is_told_at_once_each_with_its_key(tmp_path: Path) -> None:
         (
             '"tacs"',
             '"odd"',
-            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "rtms", "tbs", "tus"',
+            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "tens", "rtms", "tbs", "tus"',
         ),
         ('modality = "tacs"', "", "key train.modality: missing, expected one of"),
         ('kind = "fake"\nbio', 'kind = "fade"\nbio', 'key policy.kind: found "fade", not installed'),

@@ -11,6 +11,7 @@ from tests.safety.examples.rtms import RTMS
 from tests.safety.examples.tacs import TACS
 from tests.safety.examples.tbs import TBS
 from tests.safety.examples.tdcs import TDCS
+from tests.safety.examples.tens import TENS
 from tests.safety.examples.trns import TRNS
 from tests.safety.examples.tus import TUS
 
@@ -18,6 +19,7 @@ EXAMPLES: Mapping[Modality, Example] = {
     "tacs": TACS,
     "tdcs": TDCS,
     "trns": TRNS,
+    "tens": TENS,
     "rtms": RTMS,
     "tbs": TBS,
     "dbs": DBS,

@@ -1,8 +1,8 @@
-"""Currents through the scalp, held and renewed: what tACS, tDCS and tRNS have in common.
+"""Currents through electrodes on the skin, held and renewed: what tACS, tDCS, tRNS and TENS have in common.
 
 Conventions. A contact carries amplitude x |share|: shares are signed, sum to zero, and the positive ones sum to one,
-so that the amplitude is the whole current. Density is peak current / contact area; the peak is a known part of the
-amplitude (half, where it is quoted peak to peak). Charge is counted as peak x time: toward more for what alternates.
+so that the amplitude is the whole current. Density is a current / contact area, charge a current x time; which part of
+the amplitude counts for each is said by the kind of current, toward more.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from safety.modalities.bounds import (
     waveform_of,
 )
 from safety.modalities.facts import dated_facts
-from safety.modalities.quantities import Declared, Exposure, Facts
+from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing, Exposure, Facts
 from safety.modalities.reasons import DENSITY, FACT_MISSING, IMPEDANCE, OUTPUTS, SLEW, WRONG_KIND, reason
-from safety.modalities.rules import ModalityRules, hold_of
+from safety.modalities.rules import DeclaredContacts, DeclaredInput, ModalityRules, WrongTrain, hold_of
 from safety.modalities.tes_numbers import (
     BUDGETS,
     CONTACT_IMPEDANCE,
@@ -52,35 +52,48 @@ def nothing_else(train: Train, limits: Limits) -> list[Reason]:
     return []
 
 
+def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    """The dated facts, and the contact impedance of this moment."""
+    return dated_facts(limits, facts) + check_impedance(limits, facts)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldCurrent:
-    """One kind of held current. `peak`: the part of its amplitude that flows at most; `also`: what refuses it beyond
+    """One kind of held current. `charging` and `dense`: the mA of a mA of its amplitude that count for charge and for
+    density, None where the train's own numbers are none. `facts`: what must hold today. `also`: what refuses it beyond
     what all of them share."""
 
     amplitude: Declared
     asked: tuple[Declared, ...]
     slew: Declared
-    peak: Fraction
-    also: Callable[[Train, Limits], list[Reason]] = nothing_else
+    charging: Callable[[Train], Fraction | None]
+    dense: Callable[[Train], Fraction | None]
+    density: Declared = CURRENT_DENSITY
     derived: tuple[Declared, ...] = ()
+    budgets: tuple[DeclaredBudget, ...] = BUDGETS
+    spacing: tuple[DeclaredSpacing, ...] = SPACING
+    contacts: DeclaredContacts = CONTACTS
+    inputs: tuple[DeclaredInput, ...] = ()
+    facts: Callable[[Limits, Facts], tuple[Reason, ...]] = check_facts
+    also: Callable[[Train, Limits], list[Reason]] = nothing_else
 
     @property
     def quantities(self) -> tuple[Declared, ...]:
         """All that limits.toml has a row for."""
-        return (*self.asked, self.slew, CONTACT_IMPEDANCE, CURRENT_DENSITY, *self.derived)
+        return (*self.asked, self.slew, CONTACT_IMPEDANCE, self.density, *self.derived)
 
     def rules(self) -> ModalityRules:
         """The table that the core asks."""
         return ModalityRules(
             quantities=self.quantities,
-            budgets=BUDGETS,
-            spacing=SPACING,
+            budgets=self.budgets,
+            spacing=self.spacing,
             formulas=(),
-            contacts=CONTACTS,
-            inputs=(),
+            contacts=self.contacts,
+            inputs=self.inputs,
             stop="ramp",
             check=self.check,
-            check_facts=check_facts,
+            check_facts=self.facts,
             check_slew=self.check_slew,
             rows=self.rows,
             amplitude_ceiling=self.amplitude_ceiling,
@@ -91,7 +104,7 @@ class HeldCurrent:
 
     def check(self, train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
         """Every reason that refuses this hold, but for slew, which needs the output of the moment."""
-        reasons = list(check_facts(limits, facts))
+        reasons = list(self.facts(limits, facts))
         wrong = check_kind(train, limits, caps)
         if wrong:
             return (*reasons, *wrong)
@@ -141,21 +154,23 @@ class HeldCurrent:
 
     def exposure(self, train: Train, span_ns: int, reached: float) -> Exposure:
         """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as asked."""
-        wave = hold_of(train)
+        wave, part = hold_of(train), self.charging(train)
+        if part is None:
+            raise WrongTrain(f"{train.modality} with numbers that are none")
         span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
         known = is_number(reached, integer=False) and reached >= 0
         level = exact(reached if known else amplitude(train))
-        charge_nc = -floor(-(level * self.peak * span / 1000))  # mA x ns / 1000 = nC
+        charge_nc = -floor(-(level * part * span / 1000))  # mA x ns / 1000 = nC
         return Exposure(
             on_time_s=-(-span // 1000) / 1_000_000, charge_c=charge_nc / 1_000_000_000, n_pulses=0
         )
 
     def _check_density(self, train: Train, limits: Limits) -> list[Reason]:
-        """Peak current over area where it is greatest; a contact without an area has no density that could pass."""
-        level = amplitude(train)
-        if not is_number(level, integer=False):
+        """Current over area where it is greatest; a contact without an area has no density that could pass."""
+        level, part = amplitude(train), self.dense(train)
+        if part is None or not is_number(level, integer=False):
             return []  # refused already, as not a number
-        peak_ma = abs(exact(level)) * self.peak
+        counted_ma = abs(exact(level)) * part
         shares, without = per_area(train, limits)
         reasons = (
             [reason(FACT_MISSING, f"the area of {listed(without)}", quantity="area_cm2")] if without else []
@@ -163,7 +178,7 @@ class HeldCurrent:
         if shares:
             greatest, name = max(shares)
             where = f" under {shown(name)}"
-            reasons += check_exact(CURRENT_DENSITY, peak_ma * greatest, limits, code=DENSITY, where=where)
+            reasons += check_exact(self.density, counted_ma * greatest, limits, code=DENSITY, where=where)
         return reasons
 
 
@@ -181,11 +196,6 @@ def per_area(train: Train, limits: Limits) -> tuple[list[tuple[Fraction, str]], 
         else:
             without.append(output.name)
     return shares, without
-
-
-def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
-    """The dated facts, and the contact impedance of this moment."""
-    return dated_facts(limits, facts) + check_impedance(limits, facts)
 
 
 def check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
