@@ -76,7 +76,12 @@ def store(site: Path = SITE_STORE) -> Store:
 def keys_of(where: Store) -> tuple[TrustedKey, ...]:
     """Every key of the store, by name; one that is not as it must be spoils them all. Raises TrustError."""
     _check_directory(where.path, alone=where.named)
-    names = sorted(each for each in os.listdir(where.path) if each.endswith(SUFFIX))
+    try:
+        names = sorted(each for each in os.listdir(where.path) if each.endswith(SUFFIX))
+    except OSError as error:
+        raise TrustError(
+            f"{where.path}: found {error.strerror}, expected a store that the interlock may read; chmod 755 it"
+        ) from error
     if len(names) > KEYS_MAX:
         raise TrustError(
             f"{where.path}: found {len(names)} keys, expected at most {KEYS_MAX}; remove those of nobody"

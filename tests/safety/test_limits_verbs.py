@@ -30,6 +30,7 @@ from tests.safety.ledgers import write
 from tests.safety.strategies import MODALITIES, caps_of, document, limits_of, to_toml
 from tests.safety.world import World, rules_of
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 PHRASE = "correct horse battery staple"
 
 
@@ -256,6 +257,20 @@ def test_signing_puts_the_signature_beside_the_file(file: Path, officer: people.
     assert sorted(each.name for each in file.parent.iterdir()) == [
         "limits.toml", "limits.toml.sig", "phrase", "state", "trust",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("limits-*.toml")))
+def test_every_example_is_shown_and_can_be_signed(
+    example: str, tmp_path: Path, officer: people.Person, monkeypatch: pytest.MonkeyPatch
+):
+    trusting(officer)
+    path = tmp_path / example
+    path.write_bytes((EXAMPLES / example).read_bytes())
+    monkeypatch.setattr("safety.signing.today", lambda: "2026-06-01")
+    assert sign(path).exit_code == 0
+    admitted = admit(path, "2026-06-01")
+    assert admitted.signed is not None and admitted.refusals == ()
+    assert call("show", path).exit_code == 0
 
 
 def test_signing_from_a_descriptor_and_with_a_key_of_simulation(file: Path, officer: people.Person):

@@ -143,6 +143,16 @@ def test_nobody_else_may_write_it(where: Store, mode: int):
     assert keys_of(where) == (key_of(),)
 
 
+def test_a_store_that_may_not_be_read(where: Store, monkeypatch: pytest.MonkeyPatch):
+    add(where, key_of())
+
+    def denied(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", denied)
+    assert problem(where).startswith(f"{where.path}: found Permission denied, expected a store that")
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 def test_it_belongs_to_root_or_to_us(where: Store):
     path = add(where, key_of())
