@@ -19,6 +19,9 @@ Modality = Literal[
     "rtms",
     "tbs",
     "dbs",
+    "scs",
+    "drg",
+    "pns",
     "tus",
 ]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
@@ -204,7 +207,7 @@ def is_whole(train: Train) -> bool:
             return isinstance(wave, PulseTrain)
         case "tbs":
             return isinstance(wave, BurstTrain)
-        case "dbs":
+        case "dbs" | "scs" | "drg" | "pns":
             return isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)
         case "tus":
             return isinstance(wave, Sonication)

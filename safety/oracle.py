@@ -36,6 +36,9 @@ PARTS: Mapping[Modality, Part] = {
     "rtms": oracle_rtms.PART,
     "tbs": oracle_tbs.PART,
     "dbs": oracle_implanted.DBS,
+    "scs": oracle_implanted.SCS,
+    "drg": oracle_implanted.DRG,
+    "pns": oracle_implanted.PNS,
     "tus": oracle_tus.PART,
 }
 BOUNDS: Mapping[Modality, Mapping[str, Span]] = {name: part.bounds for name, part in PARTS.items()}

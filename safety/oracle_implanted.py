@@ -239,3 +239,57 @@ DBS = part(
     },
     session={"on_time_s": F(25_200), "charge_c": F(5, 2)},
 )
+
+# PMC8229652: 30 to 120 Hz with at most 8.5 mA and 500 us; 10 kHz with at most 5 mA and 30 us. Bursts: 40 Hz, 500 Hz
+# inside; five pulses of 1 ms are from memory, 2 mA an own choice.
+SCS = part(
+    bounds={
+        "amplitude_ma": (F(0), F(85, 10)),
+        "contact_ma": (F(0), F(85, 10)),
+        "total_ma": (F(0), F(85, 10)),
+        "width_us": (F(10), F(1000)),
+        "second_width_us": (F(10), F(8000)),
+        "rate_hz": (F(30), F(10_000)),
+        "rate_in_burst_hz": (F(30), F(10_000)),
+        "charge_uc": (F(0), F(29, 10)),
+        "slew_ma_per_s": (F(0), F(2)),
+    },
+    session={"on_time_s": F(25_200), "charge_c": F(38)},
+    studied=(
+        Studied(ma=F(85, 10), us=F(500), hz=(F(30), F(120)), inside_hz=F(120), pulses=1),
+        Studied(ma=F(5), us=F(30), hz=(F(10_000), F(10_000)), inside_hz=F(10_000), pulses=1),
+        Studied(ma=F(2), us=F(1000), hz=(F(30), F(40)), inside_hz=F(500), pulses=5),
+    ),
+)
+
+# Spinal Modulation MN0700: 0 to 6.0 mA, 40 to 720 us, 4 to 100 Hz.
+DRG = part(
+    bounds={
+        "amplitude_ma": (F(0), F(6)),
+        "contact_ma": (F(0), F(6)),
+        "total_ma": (F(0), F(6)),
+        "width_us": (F(40), F(720)),
+        "second_width_us": (F(40), F(5760)),
+        "rate_hz": (F(4), F(100)),
+        "rate_in_burst_hz": (F(4), F(100)),
+        "charge_uc": (F(0), F(16, 10)),
+        "slew_ma_per_s": (F(0), F(1)),
+    },
+    session={"on_time_s": F(25_200), "charge_c": F(3)},
+)
+
+# Gunter 2019: safe below 30 Hz. Amplitude and width: own choices, as they stand in the first hand.
+PNS = part(
+    bounds={
+        "amplitude_ma": (F(0), F(10)),
+        "contact_ma": (F(0), F(10)),
+        "total_ma": (F(0), F(10)),
+        "width_us": (F(10), F(500)),
+        "second_width_us": (F(10), F(4000)),
+        "rate_hz": (F(2), F(299, 10)),
+        "rate_in_burst_hz": (F(2), F(299, 10)),
+        "charge_uc": (F(0), F(29, 10)),
+        "slew_ma_per_s": (F(0), F(2)),
+    },
+    session={"on_time_s": F(25_200), "charge_c": F(22, 10)},
+)

@@ -43,7 +43,7 @@ DECIDING = (
     *("modalities/tus", "modalities/tus_numbers", "modalities/tus_physics", "modalities/tus_thermal"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),
     *("modalities/contacts", "modalities/implanted", "modalities/implanted_numbers", "modalities/shannon"),
-    "modalities/dbs",
+    *("modalities/dbs", "modalities/scs", "modalities/drg", "modalities/pns"),
     *("../drivers/stimulation", "../drivers/capabilities", "../drivers/link", "../drivers/stimulator"),
 )
 

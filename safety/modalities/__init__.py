@@ -12,7 +12,7 @@ from drivers.stimulation import Hold, Modality, Train, amplitude
 from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
-from safety.modalities import dbs, rtms, tacs, tbs, tdcs, tens, trns, tus
+from safety.modalities import dbs, drg, pns, rtms, scs, tacs, tbs, tdcs, tens, trns, tus
 from safety.modalities.bounds import falls_or_stays, is_number
 from safety.modalities.quantities import (
     Declared,
@@ -75,6 +75,12 @@ def rules_of(modality: Modality) -> ModalityRules:
             return tbs.RULES
         case "dbs":
             return dbs.RULES
+        case "scs":
+            return scs.RULES
+        case "drg":
+            return drg.RULES
+        case "pns":
+            return pns.RULES
         case "tus":
             return tus.RULES
         case _:

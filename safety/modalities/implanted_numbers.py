@@ -215,8 +215,8 @@ FORMULAS = (
 
 # Of the device: what leaks at its greatest output, and how long it shorts its contacts after the second phase.
 INPUTS = (
-    DeclaredInput(name="leakage_na", unit="nA", low=0.0, high=1000.0, dated="leakage_measured_on"),
-    DeclaredInput(name="recharge_us", unit="us", low=1.0, high=100_000.0),
+    DeclaredInput(name="leakage_na", unit="nA", low=0.0, high=100.0, dated="leakage_measured_on"),
+    DeclaredInput(name="recharge_us", unit="us", low=1.0, high=5000.0),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +23,8 @@ RING_3389 = math.pi * 0.127 * 0.15
 CYLINDER = math.pi * 0.13 * 0.3
 SLIM = math.pi * 0.1 * 0.125
 KOHM = 1.0
+BURSTS_HZ: Mapping[Modality, float] = {"dbs": 5.0, "scs": 40.0, "drg": 5.0, "pns": 5.0}
+SLOW_HZ: Mapping[Modality, float] = {"dbs": 25.0, "scs": 40.0, "drg": 25.0, "pns": 25.0}
 
 
 def wide(modality: Modality) -> Capabilities:

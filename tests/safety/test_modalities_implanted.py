@@ -10,14 +10,7 @@ import pytest
 
 from drivers.stimulation import Modality, Output
 from safety.limit_values import Contact, Limits
-from tests.safety.implanted_settings import (
-    IMPLANTED,
-    RING_3389,
-    both,
-    of_area,
-    pulse,
-    wide,
-)
+from tests.safety.implanted_settings import CYLINDER, IMPLANTED, RING_3389, SLIM, both, of_area, pulse, wide
 from tests.safety.modality_limits import codes, without_layers
 from tests.safety.strategies import caps_of, limits_of, valid_train, with_quantity
 
@@ -38,6 +31,15 @@ def test_the_valid_train_passes_both_hands(modality: Modality):
         ("dbs", 20.0, 90.0, 130.0, RING_3389, ("contact_ma", "density_uc_cm2"), "1.74"),
         ("dbs", 3.98, 450.0, 130.0, RING_3389, (), "1.73"),
         ("dbs", 3.99, 450.0, 130.0, RING_3389, ("density_uc_cm2",), "1.74"),
+        ("scs", 6.0, 300.0, 60.0, CYLINDER, (), "1.43"),
+        ("scs", 5.0, 30.0, 10_000.0, CYLINDER, (), "-0.73"),
+        ("scs", 15.0, 1000.0, 30.0, CYLINDER,
+         ("amplitude_ma", "contact_ma", "total_ma", "charge_uc", "density_uc_cm2", "shannon_k", ""), "3.27"),
+        ("drg", 6.0, 300.0, 20.0, SLIM, ("charge_uc", "density_uc_cm2", "shannon_k"), "1.92"),
+        ("drg", 6.0, 300.0, 20.0, 0.039, ("charge_uc", "density_uc_cm2", "shannon_k"), "1.92"),
+        ("drg", 3.9, 300.0, 20.0, SLIM, (), "1.55"),
+        ("pns", 4.0, 200.0, 20.0, CYLINDER, (), "0.72"),
+        ("pns", 10.0, 300.0, 20.0, CYLINDER, ("charge_uc", "shannon_k"), "1.87"),
     ],
 )  # fmt: skip
 def test_worked_settings(
@@ -47,16 +49,50 @@ def test_worked_settings(
     train = pulse(modality, ma, us, rate_hz=hz, rate_in_burst_hz=hz)
     refused, _ = both(train, limits, wide(modality))
     assert {reason.quantity for reason in refused} == set(refusing), refused
-    one = msgspec.structs.replace(limits, rows=tuple(_k_row(limits, float(k))))
-    assert "shannon_k" not in {r.quantity for r in both(train, one, wide(modality))[0]}
-    one = msgspec.structs.replace(limits, rows=tuple(_k_row(limits, round(float(k) - 0.01, 2))))
-    (reason,) = (r for r in both(train, one, wide(modality))[0] if r.quantity == "shannon_k")
-    assert (reason.code, reason.set_by) == ("ILK-109", "protocol")
-    assert (reason.value, reason.limit) == (float(k), round(float(k) - 0.01, 2))
+    at = {r.quantity for r in both(train, _k_of_at_most(limits, float(k)), wide(modality))[0]}
+    assert ("shannon_k" in at) is (float(k) > 1.84)  # which the absolute bound refuses
+    below = _k_of_at_most(limits, round(float(k) - 0.01, 2))
+    (reason,) = (
+        r
+        for r in both(train, below, wide(modality))[0]
+        if (r.quantity, r.set_by) == ("shannon_k", "protocol")
+    )
+    assert (reason.code, reason.value, reason.limit) == ("ILK-109", float(k), round(float(k) - 0.01, 2))
 
 
-def _k_row(limits: Limits, high: float) -> list[Any]:
-    return [msgspec.structs.replace(r, high=high) if r.quantity == "shannon_k" else r for r in limits.rows]
+def _k_of_at_most(limits: Limits, high: float) -> Limits:
+    rows = tuple(
+        msgspec.structs.replace(r, high=high) if r.quantity == "shannon_k" else r for r in limits.rows
+    )
+    return msgspec.structs.replace(limits, rows=rows)
+
+
+# Regimes of the spinal cord
+
+
+@pytest.mark.parametrize(
+    ("ma", "us", "hz", "n", "inside_hz", "has_one"),
+    [
+        (8.5, 200.0, 30.0, 1, 30.0, True), (2.0, 500.0, 120.0, 1, 120.0, True), (2.0, 500.1, 120.0, 1, 120.0, False),
+        (2.0, 200.0, 120.1, 1, 120.1, False), (2.0, 200.0, 1000.0, 1, 1000.0, False), (5.0, 30.0, 1e4, 1, 1e4, True),
+        (5.1, 30.0, 1e4, 1, 1e4, False), (5.0, 31.0, 1e4, 1, 1e4, False), (5.0, 30.0, 9999.0, 1, 9999.0, False),
+        (2.0, 900.0, 40.0, 5, 500.0, True), (2.1, 900.0, 40.0, 5, 500.0, False), (2.0, 900.0, 40.1, 5, 500.0, False),
+        (2.0, 900.0, 40.0, 6, 500.0, False), (2.0, 900.0, 40.0, 5, 500.1, False), (1.0, 30.0, 40.0, 5, 10_000.0, False),
+        (1.9, 1000.0, 40.0, 1, 40.0, True),
+    ],
+)  # fmt: skip
+def test_rate_width_and_amplitude_belong_to_one_regime(
+    ma: float, us: float, hz: float, n: int, inside_hz: float, has_one: bool
+):
+    """No setting is made of the rate of one regime and the width of another."""
+    train = pulse("scs", ma, us, gap_us=0.0, rate_hz=hz, pulses_per_burst=n, rate_in_burst_hz=inside_hz)
+    found = codes(both(train, of_area(without_layers("scs"), CYLINDER), wide("scs"))[0])
+    assert found == ([] if has_one else ["ILK-121"])
+
+
+def test_a_short_second_phase_does_not_slip_out_of_its_regime():
+    train = pulse("scs", 4.0, 30.0, second_width_us=20.0, rate_hz=1e4, rate_in_burst_hz=1e4)  # 6 mA
+    assert codes(both(train, of_area(without_layers("scs"), CYLINDER), wide("scs"))[0]) == ["ILK-121"]
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
@@ -215,7 +251,8 @@ def test_a_way_back_by_a_small_case_is_judged_like_a_contact(modality: Modality)
         *(c for c in limits.contacts if c.name != "case"),
         Contact(name="case", area_cm2=0.001, coil=None),
     )
-    refused, _ = both(
-        valid_train(modality), msgspec.structs.replace(limits, contacts=contacts), wide(modality)
-    )
+    outputs = (Output(name=limits.contacts[0].name, share=-1.0), Output(name="case", share=1.0))
+    train = msgspec.structs.replace(valid_train(modality), outputs=outputs)
+    assert both(train, limits, wide(modality)) == ((), ())
+    refused, _ = both(train, msgspec.structs.replace(limits, contacts=contacts), wide(modality))
     assert "area_cm2" in {r.quantity for r in refused}

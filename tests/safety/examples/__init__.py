@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 from drivers.stimulation import Modality
 from tests.safety.examples.dbs import DBS
+from tests.safety.examples.drg import DRG
 from tests.safety.examples.example import Example
+from tests.safety.examples.pns import PNS
 from tests.safety.examples.rtms import RTMS
+from tests.safety.examples.scs import SCS
 from tests.safety.examples.tacs import TACS
 from tests.safety.examples.tbs import TBS
 from tests.safety.examples.tdcs import TDCS
@@ -23,5 +26,8 @@ EXAMPLES: Mapping[Modality, Example] = {
     "rtms": RTMS,
     "tbs": TBS,
     "dbs": DBS,
+    "scs": SCS,
+    "drg": DRG,
+    "pns": PNS,
     "tus": TUS,
 }
