@@ -84,14 +84,21 @@ def sign(
 
 
 def verify(act: Act, public_key: str) -> bool:
-    """Whether the holder of `public_key` signed exactly this act. Pure; never raises; doubt is False."""
+    """Whether the holder of `public_key` signed exactly this act."""
     try:
-        if not (PUBLIC_KEY.fullmatch(public_key) and _SIGNATURE.fullmatch(act.signature)) or is_weak(
-            public_key
-        ):
+        signed = signed_bytes(act)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return is_signed_by(public_key, act.signature, signed)
+
+
+def is_signed_by(public_key: str, signature: str, signed: bytes) -> bool:
+    """Whether the holder of `public_key` signed exactly these bytes. Pure; never raises; doubt is False."""
+    try:
+        if not (PUBLIC_KEY.fullmatch(public_key) and _SIGNATURE.fullmatch(signature)) or is_weak(public_key):
             return False
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-        key.verify(bytes.fromhex(act.signature), signed_bytes(act))
-    except (InvalidSignature, ValueError, TypeError, OverflowError):
+        key.verify(bytes.fromhex(signature), signed)
+    except (InvalidSignature, ValueError, TypeError):
         return False
     return True

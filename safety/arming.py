@@ -29,6 +29,7 @@ from safety.state import (
 )
 from safety.trips import PERMISSIVES, REFUSALS
 from safety.watchdogs import clocks_apart, evidence_trouble, forget_status
+from safety.windows import clock_trouble
 
 PROOF_STEP_NS = 200_000_000
 RECORD_NS = 1_000_000_000  # own choice: two syncs of a disk under heavy load; nothing is energised yet
@@ -82,6 +83,7 @@ def device_problem(rules: Rules, opened: Opened) -> str:
 def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
     """Every permissive that is missing for READY, as `code text`."""
     facts = facts_now(rules, state)
+    clocks = clock_trouble(rules.history, now)
     found = [
         ("ILK-401", "" if state.controller else " "),
         ("ILK-402", "" if state.host == "open" else state.host_text or " "),
@@ -93,6 +95,7 @@ def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
         ),
         ("ILK-409", "" if rules.simulated else _untrusted(rules)),
         ("ILK-410", "; ".join(reason.text for reason in check_facts(rules.limits, facts))),
+        (clocks, " " if clocks else ""),
         *(() if state.capabilities is None else unmet(rules.limits, state.capabilities, state.rows)),
     ]
     return tuple(f"{code} {PERMISSIVES[code][0]}: {text}".rstrip(": ") for code, text in found if text)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from safety.events import Now
+from safety.windows import Stamp
 
 
 def now() -> Now:
@@ -31,3 +32,15 @@ def today() -> str:
 def utc() -> str:
     """The wall time in words, for people; nothing is computed from it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def utc_offset_s() -> int:
+    """How far the site's calendar is ahead of UTC."""
+    offset = datetime.datetime.now().astimezone().utcoffset()
+    return 0 if offset is None else round(offset.total_seconds())
+
+
+def stamp() -> Stamp:
+    """The wall clock beside the clock of this boot."""
+    read = now()
+    return Stamp(boot_id=boot_id(), boot_ns=read.boot_ns, wall_ns=read.wall_ns)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from drivers.stimulation import Delivery, Hold, amplitude, n_pulses
-from safety import dose as doses
 from safety import trips
 from safety.events import Now
+from safety.exposures import plus
 from safety.judging import allowed_now
 from safety.messages import DeliveryReport
 from safety.modalities import exposure, heat, interval_after_ns
@@ -98,8 +98,8 @@ def _count(rules: Rules, state: State, running: Running, delivery: Delivery) -> 
     spent = exposure(running.train, span_ns, delivery.amplitude)
     if not isinstance(running.train.waveform, Hold):
         spent = msgspec.structs.replace(spent, n_pulses=max(0, delivery.n_pulses))
-    spent = doses.plus(spent, heat(running.train, span_ns, delivery.amplitude, rules.limits))
-    confirmed = doses.plus(state.dose.confirmed, spent)
+    spent = plus(spent, heat(running.train, span_ns, delivery.amplitude, rules.limits))
+    confirmed = plus(state.dose.confirmed, spent)
     return msgspec.structs.replace(state, dose=msgspec.structs.replace(state.dose, confirmed=confirmed))
 
 

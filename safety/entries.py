@@ -24,6 +24,7 @@ from safety.state import (
     ToController,
     ToDevice,
     ToPerson,
+    ToStore,
     Unlatch,
     Watch,
 )
@@ -130,6 +131,8 @@ def written(effect: Effect) -> str:
             return f"controller {type(message).__name__}"
         case ToPerson(peer=peer, result=result):
             return f"person {peer} {'ok' if result.ok else result.code}"
+        case ToStore(record=record):
+            return "store " + _json.encode(record).decode()
         case PetRelay():
             return "pet"
         case OpenRelay():

@@ -43,7 +43,7 @@ def prepared(rules: Rules, state: State, said: Prepared, now: Now) -> Step:
     onset_at_ns = asked.request.onset_at_ns
     if onset_at_ns == -1:
         return Step(held)
-    reasons = judge_start(rules, state, asked.request.train, max(onset_at_ns, now.mono_ns))
+    reasons = judge_start(rules, state, asked.request.train, max(onset_at_ns, now.mono_ns), now)
     if reasons:
         dropped = msgspec.structs.replace(state, asked=None)
         return Step(dropped, refuse(rules, dropped, asked.request.id, tuple(reasons), now))
@@ -132,7 +132,7 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
     if trouble is not None:
         reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
     if asked is not None and not reasons:
-        reasons += judge_start(rules, state, asked.request.train, max(request.onset_at_ns, now.mono_ns))
+        reasons += judge_start(rules, state, asked.request.train, max(request.onset_at_ns, now.mono_ns), now)
     if reasons or asked is None:
         return Step(state, refuse(rules, state, request.id, tuple(reasons), now))
     step = start(state, asked, request.onset_at_ns, now)

@@ -39,6 +39,7 @@ from safety.events import (
 from safety.modalities import rows
 from safety.safing import Step, trip
 from safety.state import Effect, EndProcess, OpenRelay, PetRelay, Rules, State, ToDevice
+from safety.storing import settlement
 
 BAD_FRAMES_MAX = 20
 END_NS = 2_000_000_000
@@ -288,7 +289,7 @@ def _tick(rules: Rules, state: State, now: Now) -> Step:
     if state.stopping is not None and now.mono_ns > state.stopping.deadline_ns:
         return _stop_failed(rules, state, "the stop was not confirmed", now)
     if state.ending and state.stopping is None:
-        return _ending(state, now)
+        return _ending(rules, state, now)
     return _upkeep(state, now)
 
 
@@ -330,10 +331,11 @@ def _upkeep(state: State, now: Now) -> Step:
     return Step(msgspec.structs.replace(state, watch=watch), effects)
 
 
-def _ending(state: State, now: Now) -> Step:
+def _ending(rules: Rules, state: State, now: Now) -> Step:
     """Output is zero: the process ends when the ledger is durable, or when that takes too long."""
     if state.done_ns == 0:
-        return Step(msgspec.structs.replace(state, done_ns=now.mono_ns))
+        settled = settlement(rules, state.dose, now)
+        return Step(msgspec.structs.replace(state, done_ns=now.mono_ns), settled)
     durable = state.watch.durable >= state.entries or state.trip == trips.LEDGER_FAILED.code
     if durable or now.mono_ns - state.done_ns > END_NS:
         return Step(state, (EndProcess(status=4 if state.trip else 0),))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from drivers.stimulation import Hold, Train, amplitude
-from safety import dose as doses
+from safety.dose import Dose
 from safety.events import Now
 from safety.messages import Allowed, Reason, Refusal, Request
 from safety.modalities import (
+    Exposure,
     Facts,
     amplitude_ceiling,
     check,
@@ -20,6 +21,7 @@ from safety.safing import tell
 from safety.state import Effect, Rules, Running, State
 from safety.trips import REFUSALS
 from safety.watchdogs import evidence_trouble
+from safety.windows import Session, binding, waits
 
 ONSET_AHEAD_NS = 1_000_000_000
 LEASE_NS = 500_000_000  # the longest lease of a hold (design section 4)
@@ -43,14 +45,14 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
     level = 0.0 if running is None else amplitude(running.train)
     ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
     may_rise = not refuses_increase(limits.response, state.response)
+    bound = binding(limits, rules.history, spent_so_far(state.dose, state.dose.granted), now)
     kept = level if running and isinstance(running.train.waveform, Hold) else 0.0
     return Allowed(
         rows=state.rows if with_rows else (),
-        used={
-            b.name: doses.spent_of(state.dose.granted, b.name) for b in limits.budgets if b.scope == "session"
-        },
-        budget={b.name: b.high for b in limits.budgets if b.scope == "session"},
-        not_before_ns=state.not_before_ns,
+        used={budget.name: used for budget, used in bound},
+        budget={budget.name: budget.high for budget, _ in bound},
+        scope={budget.name: budget.scope for budget, _ in bound},
+        not_before_ns=max(state.not_before_ns, _rested_ns(rules, now)),
         busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
         amplitude_now=level,
         amplitude_max=amplitude_ceiling(
@@ -60,6 +62,33 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         else kept,
         may_rise=may_rise,
     )
+
+
+def spent_so_far(dose: Dose, spent: Exposure) -> Session:
+    """What this session adds to its budgets where `spent` is its sum; of a pulse and a train, what was granted last."""
+    return Session(pulse=dose.pulse, train=dose.train, all=spent)
+
+
+def _rested_ns(rules: Rules, now: Now) -> int:
+    """When the last gap or wash-out is over, on the monotonic clock; 0 where none runs."""
+    left_ns = [left_ns for _, left_ns in waits(rules.limits, rules.history, now.wall_ns)]
+    return now.mono_ns + max(left_ns) if left_ns else 0
+
+
+def _waiting(rules: Rules, start_ns: int, now: Now) -> list[Reason]:
+    """Every gap and wash-out that is not over when output would begin."""
+    start_wall_ns = now.wall_ns + start_ns - now.mono_ns
+    return [
+        told(
+            "ILK-315" if spacing.name == "gap_s" else "ILK-316",
+            f"{left_ns / 1e9:.0f} s are left of {spacing.low:g} s",
+            quantity=spacing.name,
+            value=max(0.0, spacing.low - left_ns / 1e9),
+            limit=spacing.low,
+            set_by="spacing",
+        )
+        for spacing, left_ns in waits(rules.limits, rules.history, start_wall_ns)
+    ]
 
 
 def _handing_over(state: State, now: Now) -> Running | None:
@@ -144,12 +173,12 @@ def _judge_up(rules: Rules, state: State, request: Request, now: Now) -> list[Re
         reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
     if state.asked is not None or state.firing is not None:
         reasons.append(reason("ILK-302"))
-    return reasons + judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns))
+    return reasons + judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns), now)
 
 
-def judge_start(rules: Rules, state: State, train: Train, start_ns: int) -> list[Reason]:
+def judge_start(rules: Rules, state: State, train: Train, start_ns: int, now: Now) -> list[Reason]:
     """What speaks against this start; asked again at the instant of firing, when a lease may have run out."""
-    reasons: list[Reason] = []
+    reasons = _waiting(rules, start_ns, now)
     running = state.running
     if running is not None and not isinstance(running.train.waveform, Hold):
         reasons.append(reason("ILK-303"))  # over is what the device has told the end of
@@ -184,12 +213,24 @@ def judge_again(rules: Rules, state: State, request: Request, now: Now) -> tuple
             if trouble is not None:
                 reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
                 break
-        reasons += judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns))
+        reasons += judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns), now)
     return tuple(reasons)
 
 
 def reason(code: str) -> Reason:
     return Reason(code=code, text=REFUSALS[code][0])
+
+
+def told(code: str, detail: str, *, quantity: str, value: float, limit: float, set_by: str) -> Reason:
+    """A Reason of a limit that is not the train's own, with the detail of this case."""
+    return Reason(
+        code=code,
+        text=f"{REFUSALS[code][0]}: {detail}",
+        quantity=quantity,
+        value=value,
+        limit=limit,
+        set_by=set_by,
+    )
 
 
 def refuse(

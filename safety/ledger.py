@@ -1,7 +1,9 @@
-"""Hash-chained log: append, anchor. The thread here owns the file; the deciding thread only puts bytes in a queue.
+"""Hash-chained log: append, anchor. The thread here owns the file, and the participant's store; the deciding thread only
+puts bytes in a queue.
 
 A line is canonical JSON; `prev` is the SHA-256 of the line before it, without its newline. An fsync that failed is never
-tried again: the trouble is reported, and the ledger takes nothing more.
+tried again: the trouble is reported, and the ledger takes nothing more. An entry that reserves is durable when its record
+in the store is, too.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from safety.events import LedgerTrouble
 from safety.latch import Latched, LatchFile
 from safety.regular_file import read_regular, sync_directory
 from safety.signature import BYTES_MAX as SIGNATURE_BYTES_MAX
+from safety.site_list import SITE_LIST, StoreError
+from safety.store import Store
+from safety.store_records import Record, body_of
 
 QUEUE_MAX = 4096
 WATCH_EVERY_S = 1.0
@@ -30,7 +35,7 @@ DISK_FREE_MIN = 50_000_000  # bytes; a session of hours writes a few megabytes
 _PREV, _SEAL = b'{"prev":""', b'"seal":""}'
 
 Line = Genesis | Entry | Close
-_Item = tuple[int, bytes, Latched | None]
+_Item = tuple[int, bytes, Latched | None, tuple[bytes, ...]]
 
 
 class LedgerFull(Exception):
@@ -50,9 +55,13 @@ class Watched:
 class Ledger:
     """The writer. `append` never blocks; `news_fd` becomes readable when there is something for `news`."""
 
-    def __init__(self, path: Path, watched: Watched, latch: LatchFile | None = None) -> None:
-        """Create the file; an existing one is never opened, OSError says so."""
+    def __init__(
+        self, path: Path, watched: Watched, latch: LatchFile | None = None, store: Store | None = None
+    ) -> None:
+        """Create the file; an existing one is never opened, OSError says so. Without a store records go nowhere: only
+        where nothing is delivered."""
         self._path = path
+        self._store = store
         self._watched = watched
         self._latch = latch
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
@@ -74,8 +83,8 @@ class Ledger:
         """Start the ledger's thread."""
         self._thread.start()
 
-    def append(self, line: Line, latched: Latched | None = None) -> None:
-        """Queue a line whose `prev` is empty, and what is to be kept of the rig before it counts as durable.
+    def append(self, line: Line, latched: Latched | None = None, records: tuple[Record, ...] = ()) -> None:
+        """Queue a line whose `prev` is empty, and what is to be kept of rig and participant before it counts as durable.
 
         Raises LedgerFull when the disk is too far behind, and from then on: a ledger with a gap would prove less than one
         that ends."""
@@ -83,11 +92,11 @@ class Ledger:
         if self._full:
             raise LedgerFull(f"{QUEUE_MAX} entries wait for the disk")
         self._appended += 1
-        self._queue.put((line.seq, self._encoder.encode(line), latched))
+        self._queue.put((line.seq, self._encoder.encode(line), latched, tuple(map(body_of, records))))
 
     def keep(self, latched: Latched) -> None:
         """Keep something of the rig although the ledger takes no line more."""
-        self._queue.put((-1, b"", latched))
+        self._queue.put((-1, b"", latched, ()))
 
     def news(self) -> list[int | LedgerTrouble]:
         """What happened since the last call: an int n says that all entries below n are durable."""
@@ -136,9 +145,11 @@ class Ledger:
         """Write everything queued with one sync; False when the thread must end."""
         batch, last = bytearray(), -1
         kept: Latched | None = None
+        stored: list[bytes] = []
         item, more = first, True
         while item is not None and more:
-            seq, body, latched = item
+            seq, body, latched, records = item
+            stored += records
             kept = latched or kept
             last = max(last, seq)
             batch += self._chained(body)
@@ -146,13 +157,13 @@ class Ledger:
                 item = self._queue.get_nowait()
             except queue.Empty:
                 more = False
-        if (batch or kept) and not self._put(bytes(batch), kept):
+        if (batch or kept) and not self._put(bytes(batch), kept, stored):
             return False
         if last >= 0:
             self._durable = last + 1
             self._say(last + 1)
         if item is None:
-            os.close(self._fd)
+            self._end()
             return False
         return True
 
@@ -166,22 +177,39 @@ class Ledger:
         self.head = hashlib.sha256(line).hexdigest()
         return line + b"\n"
 
-    def _put(self, data: bytes, latched: Latched | None) -> bool:
-        """Write and sync, then keep what is to be kept of the rig; the first failure is the last."""
+    def _put(self, data: bytes, latched: Latched | None, stored: list[bytes]) -> bool:
+        """Write and sync, then keep what is to be kept of rig and participant; the first failure is the last."""
+        store = self._store.lines if self._store is not None and stored else None
+        path = self._path
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
+            if (
+                store is not None
+            ):  # both are written before either is synced: one commit of the disk's for both
+                path = store.path
+                store.write(stored)
+                store.sync()
+            path = self._path
             os.fdatasync(self._fd)
             if latched is not None and self._latch is not None:
                 self._latch.put(latched)
         except OSError as error:
             self._failed = True
-            self._say(
-                LedgerTrouble(kind="failed", text=f"{error.filename or self._path.name}: {error.strerror}")
-            )
+            self._say(LedgerTrouble(kind="failed", text=f"{error.filename or path.name}: {error.strerror}"))
             return False
         return True
+
+    def _end(self) -> None:
+        """Nothing more will come: name the heads of ledger and store in the site's list."""
+        os.close(self._fd)
+        if self._store is not None:
+            try:
+                self._store.close(self.head)
+            except (OSError, StoreError) as error:
+                self._failed = True
+                self._say(LedgerTrouble(kind="failed", text=f"{SITE_LIST}: {error}"))
 
     def _look(self) -> None:
         """Disk space, and the limits file and its signature: unchanged."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from drivers.stimulation import Delivery, Train, Value
 
 PROTOCOL = 1
@@ -101,9 +103,10 @@ class Allowed(Value, frozen=True, tag="allowed"):
     """What the interlock would permit, as far as it can be said beforehand, so that a policy can stay inside.
 
     `rows` is empty where they have not changed since the last message that had them. `used` and `budget` are by
-    budget name (`on_time_s`, `n_pulses`, ...). `not_before_ns`: the earliest onset of
-    the next train; `amplitude_max` is the highest amplitude now, slew included, in the train's unit. `may_rise` is
-    false while the response has the wrong sign.
+    budget name (`on_time_s`, `n_pulses`, ...), each of the one scope that has the least left (`scope`: `session`,
+    `24h`, ...). `not_before_ns`: the earliest onset of the next train, gap and wash-out included; `amplitude_max` is
+    the highest amplitude now, slew included, in the train's unit. `may_rise` is false while the response has the wrong
+    sign.
     """
 
     rows: tuple[Row, ...]
@@ -114,6 +117,7 @@ class Allowed(Value, frozen=True, tag="allowed"):
     amplitude_now: float
     amplitude_max: float
     may_rise: bool = True
+    scope: dict[str, str] = msgspec.field(default_factory=dict)
 
     def high(self, quantity: str) -> float:
         """The effective upper limit of a quantity, 0 where none is known: a missing limit allows nothing."""

@@ -60,6 +60,7 @@ from safety.state import (
     ToController,
     ToDevice,
     ToPerson,
+    ToStore,
     Unlatch,
 )
 from safety.wire import act_of, event_of
@@ -91,7 +92,7 @@ class Process:
         relay: Relay | None,
         ledger: Ledger,
         latched: Latched,
-        locks: tuple[int, ...],
+        lock: int,
         parent_fd: int,
     ) -> None:
         self._rules = rules
@@ -102,7 +103,7 @@ class Process:
         self._relay = relay
         self._ledger = ledger
         self._latched = latched
-        self._locks = locks  # open until the process ends
+        self._lock = lock  # open until the process ends
         self._parent_fd = parent_fd
         self._controller: Peer | None = None
         self._persons: dict[int, Peer] = {}
@@ -399,7 +400,8 @@ class Process:
         latched = after(self._latched, self._rules.session_id, decided.effects, entry_now.wall_ns)
         self._latched = latched or self._latched
         try:
-            self._ledger.append(entry_of(before, event, decided, entry_now, fold), latched)
+            records = tuple(each.record for each in decided.effects if isinstance(each, ToStore))
+            self._ledger.append(entry_of(before, event, decided, entry_now, fold), latched, records)
             self._undurable.append((before.entries, entry_now.mono_ns))
         except LedgerFull as error:
             self._full(str(error), now)
@@ -429,8 +431,8 @@ class Process:
                 case OpenRelay():
                     if self._relay is not None and not self._relay.open():
                         self._relay_lost("it could not be told to open")
-                case MarkArmed() | Latch() | Unlatch():
-                    pass  # for the ledger, and for what its thread keeps of the rig
+                case MarkArmed() | Latch() | Unlatch() | ToStore():
+                    pass  # for the ledger, and for what its thread keeps of rig and participant
                 case EndProcess(status=status):
                     self._status = status
 

@@ -5,21 +5,35 @@ from __future__ import annotations
 import msgspec
 
 from drivers.link import Prepare
-from drivers.stimulation import amplitude, duration_ns
+from drivers.stimulation import Train, amplitude, duration_ns
 from safety import dose as doses
 from safety import trips
+from safety.dose import Dose
 from safety.events import Asked, Now
+from safety.exposures import plus
 from safety.firing import ONSET_SLACK_NS, renew, renewable
-from safety.judging import ONSET_AHEAD_NS, allowed_now, judge, judge_again, reason, refuse, steps_down
+from safety.judging import (
+    ONSET_AHEAD_NS,
+    allowed_now,
+    judge,
+    judge_again,
+    reason,
+    refuse,
+    spent_so_far,
+    steps_down,
+    told,
+)
 from safety.limit_values import Budget
 from safety.messages import Pending, Permit, Reason, Request
-from safety.modalities import heat
+from safety.modalities import Exposure, heat
 from safety.response import is_response, must_trip, note
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Effect, Rules, State, ToDevice
-from safety.trips import REFUSALS
+from safety.storing import reservation
+from safety.windows import WINDOW_NS, Exceeded, exceeded
 
 DURABLE_NS = 250_000_000
+COUNTS = {"n_sessions": "ILK-317", "n_days": "ILK-318"}
 READY_NS = 2_000_000_000  # own choice: a prepared train that is not fired in two seconds is forgotten
 
 
@@ -40,23 +54,42 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     warm = heat(train, duration_ns(train), amplitude(train), rules.limits)
     granted = doses.grant(settled, train, start_ns, _wait_ns(rules, request), warm)
     after = state.entries + 1
-    enough = doses.covers(granted.reserved, granted.granted)
+    enough = doses.is_reserved(granted, now.mono_ns)
     if amplitude(request.train) == 0.0 and steps_down(state, request, now):
-        granted, enough = settled, True  # down to nothing: the ramp is in what the present lease was granted
-    elif not enough or doses.running_low(granted, request.train):
-        reserved = doses.reserve(rules.limits, granted, request.train, _highest(state), after)
-        if isinstance(reserved, doses.Dose):
-            granted = reserved
-        elif not enough:
-            return Step(state, refuse(rules, state, request.id, _over(reserved), now))
-    older = _superseded(rules, state, now)
+        dose, enough = settled, True  # down to nothing: the ramp is in what the present lease was granted
+    else:
+        room = _room(rules, state, granted, request.train, after, now)
+        if not isinstance(room, Dose):
+            return Step(state, refuse(rules, state, request.id, _over(room), now))
+        dose = room
+    stored = (reservation(rules, dose, now),) if dose.coming_after == after else ()
+    older = stored + _superseded(rules, state, now)
     asked = AskedFor(request=request, stage="durable", since_ns=now.mono_ns, after=after, call=0, token=0)
-    taken = msgspec.structs.replace(
-        state, dose=granted, last_id=request.id, asked=asked, passed=request.train
-    )
+    taken = msgspec.structs.replace(state, dose=dose, last_id=request.id, asked=asked, passed=request.train)
     if enough:
         return _send(rules, taken, asked, now, older)
     return Step(taken, older + tell(taken, Pending(id=request.id)))
+
+
+def _room(
+    rules: Rules, state: State, granted: Dose, train: Train, after: int, now: Now
+) -> Dose | tuple[Exceeded, ...]:
+    """The dose with what a permit needs reserved: a block ahead where the budgets have room for it, else the mere need;
+    or the budgets that would be exceeded."""
+
+    def over(wanted: Exposure) -> tuple[Exceeded, ...]:
+        spent = spent_so_far(granted, plus(doses.committed(granted), wanted))
+        return exceeded(rules.limits, rules.history, spent, now)
+
+    need, enough = doses.needed(granted), doses.is_reserved(granted, now.mono_ns)
+    if not enough or doses.running_low(granted, train, now.mono_ns):
+        ahead = doses.block(train, need, _highest(state))
+        if not over(ahead):
+            return doses.reserve(granted, ahead, after, now.mono_ns)
+    found = over(need)
+    if found:
+        return found
+    return granted if enough else doses.reserve(granted, need, after, now.mono_ns)
 
 
 def _wait_ns(rules: Rules, request: Request) -> int:
@@ -70,17 +103,21 @@ def _highest(state: State) -> float:
     return max((row.high for row in state.rows if row.quantity.startswith("amplitude_")), default=0.0)
 
 
-def _over(exceeded: tuple[tuple[Budget, float], ...]) -> tuple[Reason, ...]:
-    return tuple(
-        Reason(
-            code="ILK-308",
-            text=f"{REFUSALS['ILK-308'][0]}: {b.name} {total:g} of {b.high:g} {b.unit} a {b.scope}",
-            quantity=b.name,
-            value=total,
-            limit=b.high,
-            set_by="budget",
-        )
-        for b, total in exceeded
+def _over(found: tuple[Exceeded, ...]) -> tuple[Reason, ...]:
+    return tuple(_over_one(each.budget, each.total) for each in found)
+
+
+def _over_one(budget: Budget, total: float) -> Reason:
+    """One budget that refuses: its scope, the sum, the limit, and by how much."""
+    window = f"in {budget.scope}" if budget.scope in WINDOW_NS else f"a {budget.scope}"
+    return told(
+        COUNTS.get(budget.name, "ILK-308"),
+        f"{budget.name} {total:.10g} of {budget.high:.10g} {budget.unit} {window}, "
+        f"{total - budget.high:.10g} too many",
+        quantity=budget.name,
+        value=total,
+        limit=budget.high,
+        set_by=f"{budget.scope} budget",
     )
 
 

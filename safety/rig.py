@@ -76,8 +76,9 @@ def group_of(directory: Path) -> int | None:
     return found.st_gid if meant and found.st_gid != 0 else None
 
 
-def claim(directory: Path, rig: str, participant: str) -> tuple[Path, list[int]]:
-    """Make the rig's directory and lock rig and participant; the descriptors keep the locks while they are open."""
+def claim(directory: Path, rig: str) -> tuple[Path, int]:
+    """Make the rig's directory and lock it; the descriptor keeps the lock while it is open. The participant's store is
+    locked with it, so that one participant has one session whatever the rig."""
     path = directory / rig
     if len(os.fsencode(path / CONTROLLER)) > SUN_PATH_MAX:
         raise RigError(
@@ -85,12 +86,7 @@ def claim(directory: Path, rig: str, participant: str) -> tuple[Path, list[int]]
             "set NOCILOOP_RUNTIME_DIR to a shorter one"
         )
     _own_directory(path)
-    held = [_lock(path / "lock", f"rig {rig} is in use by another session")]
-    held.append(
-        _lock(
-            directory / f"participant-{participant}.lock", f"participant {participant} has a session already"
-        )
-    )
+    held = _lock(path / "lock", f"rig {rig} is in use by another session")
     for name in (CONTROLLER, ACTS, STOP):
         (path / name).unlink(missing_ok=True)  # left by a session that was killed: we hold the lock
     return path, held

@@ -22,6 +22,11 @@ DECIDING = (
         "safing",
         "dose",
         "response",
+        "exposures",
+        "windows",
+        "storing",
+        "store_records",
+        "chained",
         "needs",
     ),
     *(

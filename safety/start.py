@@ -37,9 +37,12 @@ from safety.rig import (
     group_of,
     writable_directory,
 )
-from safety.site import RIGS, SiteError, state_folder
+from safety.site import RIGS, SiteError, state_directory, state_folder
 from safety.software import software
 from safety.state import Rules, State, Watch
+from safety.store import Store, open_store
+from safety.trips import PERMISSIVES
+from safety.windows import History, clock_trouble
 
 REFUSED = 3
 SWITCH_S = 0.0002  # the deciding thread waits no longer than this for the ledger's thread to let go
@@ -91,12 +94,11 @@ def _make(
 ) -> tuple[Process, dict[str, str | int | float | bool], dict[str, object]]:
     today = clocks.today()
     admitted = _admitted(arguments, today)
-    rules = _rules(arguments, admitted, today)
+    directory, lock, group = _claim_rig(admitted.limits.rig)
+    store, history = _claim_store(admitted.limits, arguments.session_id)
+    rules = _rules(arguments, admitted, history, today)
     limits = rules.limits
     try:
-        site = writable_directory()
-        group = group_of(site)
-        directory, locks = claim(site, limits.rig, limits.participant)
         _take_serial(admitted)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
         latch = LatchFile(state_folder(RIGS), limits.rig)
@@ -105,8 +107,9 @@ def _make(
             arguments.run_dir / "ledger.jsonl",
             Watched(path=arguments.limits, digest=limits.digest, signature=admitted.signature_digest),
             latch,
+            None if arguments.shadow else store,  # what the null device puts out nobody was given
         )
-    except (RigError, RelayError, SiteError, serials.SerialError) as error:
+    except (RelayError, SiteError, serials.SerialError) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
@@ -141,7 +144,7 @@ def _make(
         "simulated": rules.simulated,
         "latched": said(latched),
     }
-    process = Process(rules, state, doors, host, relay, ledger, latched, tuple(locks), arguments.parent_fd)
+    process = Process(rules, state, doors, host, relay, ledger, latched, lock, arguments.parent_fd)
     return process, _device_table(limits), ready
 
 
@@ -153,7 +156,7 @@ def _admitted(arguments: argparse.Namespace, today: str) -> Admitted:
     return admitted
 
 
-def _rules(arguments: argparse.Namespace, admitted: Admitted, today: str) -> Rules:
+def _rules(arguments: argparse.Namespace, admitted: Admitted, history: History, today: str) -> Rules:
     """What holds for the session, as it will be read again: a whole number in the file comes back from the ledger as the
     float it means."""
     limits = admitted.limits
@@ -168,9 +171,38 @@ def _rules(arguments: argparse.Namespace, admitted: Admitted, today: str) -> Rul
         simulated=_is_simulated(limits.device),
         today=today,
         nonce=secrets.token_hex(8),
+        history=history,
         signed=admitted.signed,
     )
     return msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
+
+
+def _claim_rig(rig: str) -> tuple[Path, int, int | None]:
+    """The rig's directory, its lock, and the group that may reach it; raises Refused."""
+    try:
+        site = writable_directory()
+        return (*claim(site, rig), group_of(site))
+    except RigError as error:
+        raise Refused(str(error)) from error
+
+
+def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
+    """The participant's store, locked for this session, and what stands in it; raises Refused."""
+    try:
+        store, history = open_store(
+            state_directory(), limits, session_id, clocks.stamp(), clocks.utc_offset_s()
+        )
+    except SiteError as error:
+        raise Refused(str(error)) from error
+    except OSError as error:
+        raise Refused(
+            f"{error.filename}: found {error.strerror}, expected the site's state directory; mend it"
+        ) from error
+    trouble = clock_trouble(history, clocks.now())
+    if trouble:
+        text, remedy = PERMISSIVES[trouble]
+        raise Refused(f"{trouble} participant {limits.participant}: {text}; {remedy}")
+    return store, history
 
 
 def _take_serial(admitted: Admitted) -> None:

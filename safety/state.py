@@ -16,12 +16,14 @@ from safety.events import LedgerTrouble
 from safety.limit_values import Limits, Signed
 from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
 from safety.response import Response
+from safety.store_records import Record
 from safety.trips import How
+from safety.windows import History
 
 
 class Rules(Value, frozen=True):
-    """What holds for the whole session: the limits, and what was judged before it began. `signed` is None for limits
-    that nobody signed."""
+    """What holds for the whole session: the limits, what the participant was given before, and what was judged before
+    it began. `signed` is None for limits that nobody signed."""
 
     session_id: str
     session_digest: str
@@ -29,6 +31,7 @@ class Rules(Value, frozen=True):
     simulated: bool
     today: str
     nonce: str
+    history: History
     signed: Signed | None = None
 
 
@@ -185,6 +188,12 @@ class ToPerson(Value, frozen=True, tag="to_person"):
     result: ActResult
 
 
+class ToStore(Value, frozen=True, tag="to_store"):
+    """Append to the participant's store, durable with the entry that this stands in."""
+
+    record: Record
+
+
 class PetRelay(Value, frozen=True, tag="pet"):
     pass
 
@@ -216,5 +225,5 @@ class EndProcess(Value, frozen=True, tag="end_process"):
     status: int
 
 
-Mark = MarkArmed | Latch | Unlatch
+Mark = MarkArmed | Latch | Unlatch | ToStore
 Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | Mark | EndProcess

@@ -119,7 +119,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "ILK-304": ("the interval since the last train is not over", "wait until `not_before_ns`"),
     "ILK-305": ("the off-time after a lapse is not over", "wait until `not_before_ns`"),
     "ILK-306": ("an increase needs fresh good evidence", "improve the EEG; going down stays possible"),
-    "ILK-308": ("the budget would be exceeded", "end the session, or stay at zero"),
+    "ILK-308": ("a budget would be exceeded", "end the session, or stay at zero"),
     "ILK-309": ("nothing is prepared under this id", "request it first"),
     "ILK-310": ("the onset lies in the past or too far ahead", "ask with an onset within one second"),
     "ILK-311": ("the ledger was not durable in time", "ask again"),
@@ -132,6 +132,16 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "the response has the wrong sign: no increase",
         "step down, or rest; going down stays possible",
     ),
+    "ILK-315": (
+        "the gap since the last session is not over",
+        "wait until `nociloop check` says that the next session may begin",
+    ),
+    "ILK-316": (
+        "the wash-out after another modality is not over",
+        "wait until `nociloop check` says that the next session may begin",
+    ),
+    "ILK-317": ("too many sessions in the window", "wait until one of them has left it"),
+    "ILK-318": ("too many days with output in a row", "leave a day without output"),
     "ILK-321": ("one controller per session, ever", "start a new session"),
     "ILK-322": ("the hello does not fit this session", "compare session, modality and protocol"),
     "ILK-331": ("the person is not named in the limits", "name the person in limits.toml"),
@@ -167,6 +177,18 @@ PERMISSIVES: dict[str, tuple[str, str]] = {
         "have the rows verified and the file signed",
     ),
     "ILK-410": ("a fact of today is missing", "write it into [inputs] of limits.toml"),
+    "ILK-411": (
+        "the wall clock is earlier than the participant's last record",
+        "set the clock of this machine",
+    ),
+    "ILK-412": (
+        "the wall clock was set since the participant's last record, without a restart",
+        "set it right; then a named person: `nociloop participant confirm-date`",
+    ),
+    "ILK-413": (
+        "nobody has confirmed the date since this machine started",
+        "compare it with another clock; then a named person: `nociloop participant confirm-date`",
+    ),
     "ILK-421": (
         "the device does not end a train by itself",
         "add a relay and shorten the leases, or use another device",

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from safety.acting import ActsLine
-    from safety.limit_values import Person
+    from safety.limit_values import Limits, Person
 
-__all__ = ["arm", "interlock", "ledger", "reset", "unlock"]
+__all__ = ["arm", "interlock", "ledger", "named", "reset", "unlock"]
 
 PassphraseFile = Annotated[
     Path | None,
@@ -77,10 +77,7 @@ def _act(
 
     try:
         limits = read_limits(path)
-        person = limits.person(name)
-        if person is None:
-            known = ", ".join(each.name for each in limits.people)
-            raise Refused(f"{path}: found no person {name}, expected one of {known}")
+        person = named(limits, path, name)
         key = unlock(person, passphrase_file)
         line = _line_to(limits.rig)
         if line is not None:
@@ -108,6 +105,17 @@ def _line_to(rig: str) -> ActsLine | None:
         except NoAnswer:
             continue
     return None
+
+
+def named(limits: Limits, path: Path, name: str) -> Person:
+    """The person whom a limits file names; raises Refused where it names none so."""
+    from safety.admission import Refused
+
+    person = limits.person(name)
+    if person is None:
+        known = ", ".join(each.name for each in limits.people)
+        raise Refused(f"{path}: found no person {name}, expected one of {known}")
+    return person
 
 
 def unlock(person: Person, passphrase_file: Path | None) -> Ed25519PrivateKey:

@@ -20,6 +20,8 @@ from controller.running import Ended, Files, Signer, read_files, run_session
 from safety import signature, trust
 from safety.acts import derive_key, public_key_hex
 from safety.admission import signature_path
+from safety.limit_values import Person
+from safety.participants import new_participant, site_directory
 from safety.people import SALT_BYTES, make_person
 from sim.parts import part
 
@@ -56,8 +58,8 @@ def run_demo(
 
 @contextmanager
 def private(folder: Path) -> Iterator[None]:
-    """LSL on this machine alone, unless whoever runs us has decided otherwise; a trust store and a memory of serials of
-    this demonstration's own, for as long as it runs."""
+    """LSL on this machine alone, unless whoever runs us has decided otherwise; a trust store, and a state
+    directory with serials and participant, of this demonstration's own, for as long as it runs."""
     if "LSLAPICFG" not in os.environ:
         path = folder / "lsl_api.cfg"
         path.write_text(LSL_CONFIG, encoding="ascii")
@@ -75,8 +77,9 @@ def private(folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def sign_limits(path: Path) -> None:
-    """Sign as an officer who is made for this one run: the key goes with it, and is good for simulated endpoints only."""
+def sign_limits(path: Path) -> tuple[Person, Ed25519PrivateKey]:
+    """Sign as an officer who is made for this one run, and who they are: the key goes with the run, and is good for
+    simulated endpoints only."""
     key = Ed25519PrivateKey.generate()
     officer = trust.TrustedKey(
         name=OFFICER,
@@ -86,6 +89,7 @@ def sign_limits(path: Path) -> None:
     )
     trust.add(trust.store(), officer)
     signature_path(path).write_bytes(signature.encoded(signature.sign(key, path.read_bytes())))
+    return Person(name=officer.name, role="officer", public_key=officer.public_key, salt=officer.salt), key
 
 
 @contextmanager
@@ -148,6 +152,7 @@ def demo_files(
         for line, other in (changes or {}).items():
             text = text.replace(line, other)
         (made.folder / f"{kind}.toml").write_text(text, encoding="utf-8")
-    sign_limits(made.folder / "limits.toml")
+    officer, key = sign_limits(made.folder / "limits.toml")
     files = read_files(made.folder / "session.toml", made.folder / "limits.toml")
+    new_participant(site_directory(), files.limits, officer, key, "demonstration")
     return files, Signer(person=PERSON, key=derive_key(passphrase, salt), reason="demonstration")

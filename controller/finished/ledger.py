@@ -16,9 +16,9 @@ from controller.finished.values import Ask, LedgerLine, LimitLine, Slice
 from drivers.capabilities import Capabilities
 from drivers.link import Delivered, Opened
 from drivers.stimulation import amplitude
-from safety.dose import plus, spent_of
 from safety.entries import Close, Entry, Genesis
 from safety.events import Asked, FireAsked, HostSaid
+from safety.exposures import plus, spent_of
 from safety.limit_values import Limits
 from safety.messages import Reason
 from safety.modalities import REASONS, rows

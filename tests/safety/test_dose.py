@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,25 +12,24 @@ from hypothesis import strategies as st
 from drivers.stimulation import Train
 from safety.dose import (
     BLOCK_NS,
-    NOTHING,
+    MARK_NS,
     Dose,
     block,
-    covers,
+    committed,
     grant,
-    minus,
-    over_budget,
-    plus,
+    is_reserved,
+    needed,
     reserve,
     running_low,
     settle,
-    spent_of,
 )
+from safety.exposures import NOTHING, covers, greatest, minus, per_pulse, plus, spent_of
 from safety.modalities import Exposure
+from safety.requests import _room
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
-from tests.safety.world import LONG, World, rules_of
+from tests.safety.world import LONG, T0, World, rules_of
 
-LIMITS = rules_of().limits
 T = 10**12
 
 
@@ -128,49 +126,70 @@ def test_no_sequence_of_holds_delivers_more_than_is_granted(steps: Steps):
 
 @pytest.mark.parametrize(("high", "fits"), [(0.5, True), (math.nextafter(0.5, 0), False), (0.0, False)])
 def test_a_budget_is_kept_to_the_last_bit(high: float, fits: bool):
-    limits = rules_of(budgets={"on_time_s": high}).limits
-    dose = grant(Dose(), hold(), T, 0)
-    found = reserve(limits, dose, hold(), 1.5, 3)
+    rules = rules_of(budgets={"on_time_s": high})
+    found = _room(rules, World(rules).state, grant(Dose(), hold(), T, 0), hold(), 3, T0)
     if fits:
         assert isinstance(found, Dose)
-        assert found.coming == spent(0.5, 0.00025)
+        assert (found.coming, found.coming_after, found.coming_ns) == (spent(0.5, 0.00025), 3, T0.mono_ns)
     else:
         assert not isinstance(found, Dose)
-        assert [(budget.name, total) for budget, total in found] == [("on_time_s", 0.5)]
+        assert [(each.budget.name, each.budget.scope, each.total) for each in found] == [
+            ("on_time_s", "session", 0.5)
+        ]
 
 
 def test_a_block_ahead_is_reserved_at_the_highest_amplitude_where_there_is_room():
-    dose = grant(Dose(), hold(amplitude_ma_pp=0.5), T, 0)
-    found = reserve(LIMITS, dose, hold(amplitude_ma_pp=0.5), 1.5, 3)
-    assert isinstance(found, Dose)
-    assert found.coming.on_time_s == BLOCK_NS / 1e9
-    assert found.coming.charge_c == pytest.approx(5 * 0.00075)
-    assert found.coming_after == 3
+    ahead = block(hold(amplitude_ma_pp=0.5), spent(0.5, 0.0001), 1.5)
+    assert (ahead.on_time_s, ahead.charge_c) == (BLOCK_NS / 1e9, pytest.approx(5 * 0.00075))
+    assert block(hold(amplitude_ma_pp=0.5), spent(9.0, 0.5), 1.5) == spent(9.0, 0.5)
+    assert block(hold(amplitude_ma_pp=2.0), NOTHING, 1.5).charge_c == pytest.approx(5 * 0.001)
 
 
 def test_a_train_is_reserved_whole_and_not_ahead():
     dose = grant(Dose(), pulses(n_pulses=40), T, 0)
-    assert block(pulses(n_pulses=40), minus(dose.granted, NOTHING), 80.0) == dose.granted
+    assert block(pulses(n_pulses=40), needed(dose), 80.0) == dose.granted
 
 
 def test_what_is_on_its_way_counts_against_a_budget_but_no_permit_rests_on_it():
     dose = grant(Dose(), hold(), T, 0)
-    found = reserve(LIMITS, dose, hold(), 1.0, 3)
-    assert isinstance(found, Dose)
-    assert not covers(found.reserved, found.granted)
+    found = reserve(dose, needed(dose), 3, T)
+    assert committed(found) == found.granted
+    assert needed(found) == NOTHING
+    assert not is_reserved(found, T)
     assert settle(found, 2) == found
     settled = settle(found, 3)
-    assert settled.coming == NOTHING
-    assert covers(settled.reserved, settled.granted)
+    assert (settled.coming, settled.coming_after, settled.coming_ns, settled.marked_ns) == (NOTHING, 0, 0, T)
+    assert settled.reserved == settled.granted
     assert settle(settled, 99) == settled
 
 
-@pytest.mark.parametrize("name", ("on_time_s", "charge_c", "n_pulses"))
-def test_what_is_no_number_exceeds_every_budget(name: str):
-    limits = rules_of("rtms").limits if name == "n_pulses" else LIMITS
-    for value in (math.nan, math.inf):
-        exceeded = over_budget(limits, msgspec.structs.replace(NOTHING, **{name: value}))
-        assert [budget.name for budget, _ in exceeded] == [name]
+def test_no_output_rests_on_a_reservation_that_is_older_than_a_minute():
+    dose = Dose(reserved=spent(9.0, 9.0, 9), marked_ns=T)
+    assert is_reserved(dose, T + MARK_NS)
+    assert not is_reserved(dose, T + MARK_NS + 1)
+    assert not is_reserved(Dose(reserved=spent(9.0, 9.0, 9)), 5)
+    assert running_low(dose, hold(), T + MARK_NS // 2 + 1)
+    assert not running_low(dose, hold(), T + MARK_NS // 2)
+
+
+def test_a_dose_knows_its_first_and_its_last_output():
+    dose = grant(Dose(), hold(), T, 50 * MS)
+    assert (dose.first_ns, dose.last_ns) == (T, T + 550 * MS)
+    later = grant(dose, hold(duration_ms=50), T + 100 * MS, 0)
+    assert (later.first_ns, later.last_ns) == (T, T + 550 * MS)
+    train = grant(Dose(), pulses(n_pulses=40, rate_hz=10.0), T, 0)
+    assert (train.first_ns, train.last_ns) == (T, T + 4000 * MS)
+
+
+def test_holds_without_a_pause_are_one_train_and_each_pulse_train_is_its_own():
+    dose = grant(grant(Dose(), hold(), T, 0), hold(), T + 500 * MS, 0)
+    assert dose.train == dose.granted == spent(1.0, 0.0005)
+    assert dose.pulse == spent(0.5, 0.00025)
+    paused = grant(dose, hold(), dose.covered_ns + 1, 0)
+    assert paused.train == paused.pulse == spent(0.5, 0.00025)
+    trains = grant(grant(Dose(), pulses(n_pulses=40), T, 0), pulses(n_pulses=10), T + 1, 0)
+    assert trains.train == spent(1.0, 0.0, 10)
+    assert trains.pulse == spent(0.1, 0.0, 1)
 
 
 def test_covers_asks_for_every_quantity():
@@ -184,14 +203,21 @@ def test_covers_asks_for_every_quantity():
     ("left", "low"), [(spent(2.5, 0.00125), False), (spent(2.4, 1.0), True), (spent(9.0, 0.00124), True)]
 )
 def test_the_next_block_is_asked_for_before_half_is_used(left: Exposure, low: bool):
-    assert running_low(Dose(reserved=left), hold(amplitude_ma_pp=1.0)) is low
-    assert running_low(Dose(reserved=left, coming=left), hold(amplitude_ma_pp=1.0)) is False
-    assert running_low(Dose(), pulses()) is False
+    assert running_low(Dose(reserved=left, marked_ns=T), hold(amplitude_ma_pp=1.0), T) is low
+    assert (
+        running_low(Dose(reserved=left, marked_ns=T, coming_after=2), hold(amplitude_ma_pp=1.0), T) is False
+    )
+    assert running_low(Dose(), pulses(), T) is False
 
 
 def test_sums_and_names():
     assert plus(spent(1.0, 2.0, 3), spent(1.0, 1.0, 1)) == spent(2.0, 3.0, 4)
     assert minus(spent(1.0, 2.0, 3), spent(2.0, 1.0, 5)) == spent(0.0, 1.0, 0)
+    assert greatest(spent(1.0, 2.0, 3), spent(2.0, 1.0, 5)) == spent(2.0, 2.0, 5)
+    assert per_pulse(spent(1.0, 2.0, 4)) == spent(0.25, 0.5, 1)
+    assert per_pulse(spent(1.0, 2.0)) == spent(1.0, 2.0)
+    assert spent_of(NOTHING, "n_sessions") == spent_of(NOTHING, "n_days") == 0.0
+    assert spent_of(spent(0.0, 1e-9), "n_sessions") == spent_of(spent(0.0, 0.0, 1), "n_days") == 1.0
     assert [spent_of(spent(1.0, 2.0, 3), name) for name in ("on_time_s", "charge_c", "n_pulses")] == [
         1.0,
         2.0,

@@ -15,7 +15,9 @@ from safety.messages import ActResult, PhaseChanged
 from safety.start import first_state_after
 from safety.state import OpenRelay, ToDevice
 from safety.trips import BY_CODE, PERMISSIVES, REFUSALS, TRIPS
+from tests.safety.after_sessions import CLOCKS, HOUR_NS, SECOND_DAY, WALL_NS, after, with_history
 from tests.safety.bench_device import MS
+from tests.safety.histories import past
 from tests.safety.strategies import caps_of, hold, pulses
 from tests.safety.world import (
     STRANGER,
@@ -368,6 +370,10 @@ REFUSAL_CASES: dict[str, Callable[[], set[str]]] = {
     "ILK-312": asked(armed, id=0),
     "ILK-313": asked(armed, response=float("nan")),
     "ILK-314": rise_of_the_wrong_sign,
+    "ILK-315": after(past(WALL_NS, on_time_s=1.0)),
+    "ILK-316": after(past(WALL_NS, "rtms", n_pulses=1)),
+    "ILK-317": after(*(past(WALL_NS - n * HOUR_NS, on_time_s=1.0) for n in range(1, 5))),
+    "ILK-318": after(past(WALL_NS - 24 * HOUR_NS, on_time_s=1.0), budget=SECOND_DAY),
     "ILK-321": second_controller,
     "ILK-322": other_hello,
     "ILK-331": presented(person="eve"),
@@ -419,6 +425,8 @@ def without(code: str) -> World:
             world = World(rules)
             world.device.impedance_kohm = None
             return world.open().join().run_ms(100)
+    if code in CLOCKS:
+        return with_history(**CLOCKS[code])
     lacks: dict[str, dict[str, object]] = {
         "ILK-421": {"ends_by_itself": False},
         "ILK-422": {"stops_on_link_loss": False},

@@ -157,5 +157,10 @@ def test_a_refusal_of_the_budget_names_it():
     request = world.ask()
     reason = world.last(Refusal).reasons[0]
     assert world.codes(request) == {"ILK-308"}
-    assert (reason.quantity, reason.limit, reason.set_by) == ("charge_c", 1e-4, "budget")
+    assert (reason.quantity, reason.limit, reason.set_by) == ("charge_c", 1e-4, "session budget")
     assert reason.value > reason.limit
+    over = f"{reason.value - 1e-4:.10g} too many"
+    assert (
+        reason.text
+        == f"a budget would be exceeded: charge_c {reason.value:.10g} of 0.0001 C a session, {over}"
+    )

@@ -65,6 +65,7 @@ from safety.state import (
     Watch,
 )
 from tests.safety.bench_device import MS, BenchDevice
+from tests.safety.histories import NEW
 from tests.safety.strategies import TODAY, caps_of, document, to_toml, valid_train
 from tests.safety.watch_step import BrokenRule, watch_step
 
@@ -99,7 +100,13 @@ def _rules_of(
         doc["budgets"]["session"][budget]["max"] = high
     limits = load(to_toml(doc))
     return Rules(
-        session_id=SESSION, session_digest=DIGEST, limits=limits, simulated=True, today=TODAY, nonce="nonce"
+        session_id=SESSION,
+        session_digest=DIGEST,
+        limits=limits,
+        simulated=True,
+        today=TODAY,
+        nonce="nonce",
+        history=NEW,
     )
 
 

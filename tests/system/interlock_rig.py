@@ -32,6 +32,7 @@ from safety.messages import ActResult, Permit, StatusReport
 from safety.software import software
 from safety.verify import Verdict, read, replayed, verify
 from sim.record import Record, Rx, State, load, zero_since
+from tests.system.fresh import fresh_participant
 from tests.system.played_controller import (
     SESSION_DIGEST,
     SESSION_ID,
@@ -202,6 +203,11 @@ class Rig:
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     # the interlock
+
+    @property
+    def state(self) -> Path:
+        """Where this rig's stores lie."""
+        return Path(self.world.environment["NOCILOOP_STATE_DIR"])
 
     def start(
         self, *more: str, limits: Path | None = None, pass_fds: tuple[int, ...] = ()
@@ -458,6 +464,7 @@ def interlock_rig(
         limits = folder / "limits.toml"
         limits.write_text(limits_text(modality, known | dict(edits or {})), encoding="utf-8")
         rig = Rig(folder, modality, world, limits, run)
+        fresh_participant(rig.state, limits)
         if start:
             assert "ready" in rig.start(), rig.ready
         yield rig

@@ -26,6 +26,7 @@ from safety.software import software
 from safety.verify import verify
 from sim import record
 from sim.demo import FILES, PERSON, SERIAL
+from tests.system.fresh import fresh_participant
 
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "NOCILOOP_TEST_RIG"
@@ -244,7 +245,12 @@ class Rig:
             paths.append(path)
         self.passphrase.touch(mode=0o600)
         self.passphrase.write_text(PASSPHRASE, encoding="utf-8")
+        fresh_participant(self.state, paths[1])
         return paths[0], paths[1]
+
+    @property
+    def state(self) -> Path:
+        return Path(self.env["NOCILOOP_STATE_DIR"])
 
     @property
     def passphrase(self) -> Path:

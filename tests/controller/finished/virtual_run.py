@@ -79,6 +79,7 @@ from safety.state import (
     ToDevice,
     Watch,
 )
+from tests.safety.histories import NEW
 from tests.safety.strategies import TODAY, caps_of, document, hold, pulses, to_toml
 
 MS = 1_000_000
@@ -158,6 +159,7 @@ class VirtualRun:
             simulated=True,
             today=TODAY,
             nonce="n",
+            history=NEW,
         )
         self._ledger = Ledger(
             run_dir / "ledger.jsonl", Watched(path=run_dir / "limits.toml", digest=limits.digest)

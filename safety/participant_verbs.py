@@ -1,0 +1,143 @@
+"""The verbs of `nociloop participant`: new, show, confirm-date. Heavy imports wait until a verb runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safety.verbs import PassphraseFile
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from safety.limit_values import Limits, Person
+
+app = typer.Typer(
+    help="Who may be stimulated: make a participant, see what is left of each budget, confirm the date.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(help="the participant's code, as the limits name it")]
+LimitsFile = Annotated[Path, typer.Option(help="the participant's limits.toml: it names the persons")]
+
+
+@app.command("new")
+def new_verb(
+    name: Name,
+    limits: LimitsFile,
+    person: Annotated[
+        str, typer.Option(help="the officer who does it: of the limits, or of the trust store")
+    ],
+    reason: Annotated[str, typer.Option(help="why; it goes into the store")] = "course begins",
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Make a participant: the course begins, with nothing spent. An officer's signed act."""
+
+    def make(found: Limits, who: Person, key: Ed25519PrivateKey) -> str:
+        from safety.participants import new_participant, site_directory
+
+        return f"participant {name}: {new_participant(site_directory(), found, who, key, reason)}"
+
+    _signed(name, limits, person, passphrase_file, make, trusted=True)
+
+
+@app.command("confirm-date")
+def confirm_verb(
+    name: Name,
+    limits: LimitsFile,
+    person: Annotated[str, typer.Option(help="who compared the date and time with another clock")],
+    reason: Annotated[str, typer.Option(help="what it was compared with; it goes into the store")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Vouch for the date and time of this machine since it started. A named person's signed act."""
+
+    def confirm(found: Limits, who: Person, key: Ed25519PrivateKey) -> str:
+        from safety.participants import confirm_date, site_directory
+
+        confirm_date(site_directory(), found, who, key, reason)
+        return f"participant {name}: the date is confirmed by {who.name}"
+
+    _signed(name, limits, person, passphrase_file, confirm)
+
+
+@app.command("show")
+def show_verb(
+    name: Name,
+    limits: LimitsFile,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """What is left of each budget over each window, and when the next session may begin."""
+    from safety.admission import Refused
+    from safety.participants import said_of, site_directory, standing
+
+    try:
+        found = _limits_of(name, limits)
+        stands = standing(site_directory(), found)
+    except Refused as error:
+        raise _refused(error) from error
+    if as_json:
+        import dataclasses
+
+        import msgspec
+
+        sys.stdout.write(msgspec.json.encode(dataclasses.asdict(stands)).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(said_of(stands, found)) + "\n")
+
+
+def _signed(
+    name: str,
+    path: Path,
+    person: str,
+    passphrase_file: Path | None,
+    act: Callable[[Limits, Person, Ed25519PrivateKey], str],
+    *,
+    trusted: bool = False,
+) -> None:
+    from safety.admission import Refused
+    from safety.verbs import named, unlock
+
+    try:
+        limits = _limits_of(name, path)
+        who = (_trusted(person) if trusted else None) or named(limits, path, person)
+        said = act(limits, who, unlock(who, passphrase_file))
+    except Refused as error:
+        raise _refused(error) from error
+    sys.stdout.write(said + "\n")
+
+
+def _trusted(name: str) -> Person | None:
+    """The officer of that name in the trust store, None where there is none; raises Refused."""
+    from safety import trust
+    from safety.admission import Refused
+    from safety.limit_values import Person
+
+    try:
+        key = next((each for each in trust.keys_of(trust.store()) if each.name == name), None)
+    except trust.TrustError as error:
+        raise Refused(str(error)) from error
+    if key is None:
+        return None
+    return Person(name=key.name, role="officer", public_key=key.public_key, salt=key.salt)
+
+
+def _limits_of(name: str, path: Path) -> Limits:
+    from safety.admission import Refused, read_limits
+
+    limits = read_limits(path)
+    if limits.participant != name:
+        raise Refused(
+            f"{path}: found the limits of participant {limits.participant}, expected those of {name}"
+        )
+    return limits
+
+
+def _refused(error: Exception) -> typer.Exit:
+    sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
+    return typer.Exit(2)

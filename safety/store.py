@@ -1,0 +1,240 @@
+"""A participant's store on disk: opened and locked for one session, held against the site's list. Shell.
+
+`participants/NAME.jsonl` in the state directory. Missing, older than the site knows it, forked, torn inside, or another's:
+refused. A torn tail was never durable, so nothing rested on it: it is cut off before the next line is written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from safety.chained import BrokenChain, Chain, read_chain
+from safety.limit_values import Limits
+from safety.regular_file import sync_directory
+from safety.site_list import SITE_LIST, Anchor, AnchorKind, Lines, StoreError, anchor, newest, site_list
+from safety.store_records import DateConfirmed, Record, body_of, history_of, records_of
+from safety.windows import History, Stamp
+
+BYTES_MAX = 268_435_456  # own choice: a course of reservations every few seconds takes some 20 MB
+PARTICIPANTS = "participants"
+TAMPERED = "expected a whole store: it was tampered with, or its disk fails; bring back a whole copy"
+
+
+def store_path(directory: Path, participant: str) -> Path:
+    return directory / PARTICIPANTS / f"{participant}.jsonl"
+
+
+@dataclass(slots=True, kw_only=True)
+class Store:
+    """The store of one participant, open for one session: nobody else may open it meanwhile."""
+
+    directory: Path
+    participant: str
+    session_id: str
+    lines: Lines
+
+    def opened(self) -> str:
+        """Name the store's head as it was found; the head that the site's list then has. Raises OSError, StoreError."""
+        return anchor(self.directory, _left("opened", self.participant, self.lines, self.session_id))
+
+    def close(self, ledger_head: str) -> None:
+        """Name the heads of store and ledger in the site's list, and let go of the store. Raises OSError, StoreError."""
+        anchor(self.directory, _left("closed", self.participant, self.lines, self.session_id, ledger_head))
+        self.lines.close()
+
+
+def open_store(
+    directory: Path, limits: Limits, session_id: str, now: Stamp, utc_offset_s: int
+) -> tuple[Store, History]:
+    """Open, lock and judge the store of a session's participant; raises StoreError."""
+    lines, records, chain = claim_store(directory, limits.participant)
+    store = Store(directory=directory, participant=limits.participant, session_id=session_id, lines=lines)
+    try:
+        return store, history_of(records, chain, limits, now, utc_offset_s, store.opened())
+    except (BrokenChain, StoreError, OSError) as error:
+        lines.close()
+        if not isinstance(error, BrokenChain):
+            raise
+        raise StoreError(f"{lines.path}: found {error}; {TAMPERED}") from error
+
+
+def claim_store(directory: Path, participant: str) -> tuple[Lines, tuple[Record, ...], Chain]:
+    """Lock a store, hold it against the site's list, cut off a torn tail."""
+    path = store_path(directory, participant)
+    fd = _open(directory, participant, os.O_RDWR | os.O_APPEND)
+    try:
+        _lock(participant, fd)
+        records, chain = _judged(directory, participant, fd)
+        if chain.torn:
+            os.ftruncate(fd, chain.length)
+            os.fsync(fd)
+    except OSError as error:
+        os.close(fd)
+        raise StoreError(f"{path}: found {error.strerror}, expected a store; check the disk") from error
+    except StoreError:
+        os.close(fd)
+        raise
+    return Lines(path, fd, chain), records, chain
+
+
+def _lock(participant: str, fd: int) -> None:
+    """Keep everybody else out while the descriptor is open, whatever rig they are at."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StoreError(
+            f"participant {participant} has a session already; end it, or wait for its end "
+            "(`nociloop stop` sends it to zero)"
+        ) from None
+
+
+def read_store(directory: Path, participant: str) -> tuple[tuple[Record, ...], Chain]:
+    """The records of a store, without locking or changing it; raises StoreError."""
+    fd = _open(directory, participant, os.O_RDONLY)
+    try:
+        return _judged(directory, participant, fd)
+    except OSError as error:
+        path = store_path(directory, participant)
+        raise StoreError(f"{path}: found {error.strerror}, expected a store; check the disk") from error
+    finally:
+        os.close(fd)
+
+
+def _open(directory: Path, participant: str, flags: int) -> int:
+    """The store's file: ours, and nobody else's to write."""
+    path = store_path(directory, participant)
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise StoreError(_absent(directory, participant, path)) from None
+    except OSError as error:
+        raise StoreError(
+            f"{path}: found {error.strerror}, expected the store of participant {participant}; mend it, or set "
+            "NOCILOOP_STATE_DIR to the site's state directory"
+        ) from error
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        os.close(fd)
+        raise StoreError(
+            f"{path}: found a file of user {found.st_uid} with mode {stat.S_IMODE(found.st_mode):o}, expected one of user "
+            f"{os.getuid()} that nobody else may write; find out who wrote to it"
+        )
+    return fd
+
+
+def _absent(directory: Path, participant: str, path: Path) -> str:
+    if newest(site_list(directory)[1], participant) is None:
+        return (
+            f"{path}: found no store, expected that of participant {participant}; an officer makes one: "
+            f"`nociloop participant new {participant} --limits LIMITS.toml --person NAME`"
+        )
+    return f"{path}: found no store, expected the one that the site knows of participant {participant}; bring it back"
+
+
+def _judged(directory: Path, participant: str, fd: int) -> tuple[tuple[Record, ...], Chain]:
+    """What a store holds: whole, and no older than the site knows it."""
+    path = store_path(directory, participant)
+    try:
+        chain = read_chain(_content(path, fd))
+        records = records_of(chain, participant)
+    except BrokenChain as error:
+        raise StoreError(f"{path}: found {error}; {TAMPERED}") from error
+    known = newest(site_list(directory)[1], participant)
+    if known is None:
+        raise StoreError(
+            f"{path}: found a store that {directory / SITE_LIST} does not know, expected one that was made here; bring back "
+            "both as they were"
+        )
+    if len(chain.hashes) < known.store_seq:
+        raise StoreError(
+            f"{path}: found {len(chain.hashes)} lines, expected the {known.store_seq} that the site knows: an older copy; "
+            "bring back the newest"
+        )
+    if chain.hashes[known.store_seq - 1] != known.store_head:
+        raise StoreError(
+            f"{path}: found another line {known.store_seq} than the site knows, expected that one: a forked copy; "
+            "bring back the other"
+        )
+    return records, chain
+
+
+def _content(path: Path, fd: int) -> bytes:
+    size = os.fstat(fd).st_size
+    if size > BYTES_MAX:
+        raise StoreError(
+            f"{path}: found {size} bytes, expected at most {BYTES_MAX}; find out what wrote them"
+        )
+    return os.pread(fd, size, 0) if size == 0 else _whole(fd, size)
+
+
+def _whole(fd: int, size: int) -> bytes:
+    parts, at = [], 0
+    while at < size:
+        part = os.pread(fd, size - at, at)
+        if not part:
+            break
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
+
+
+def append_confirmation(directory: Path, record: DateConfirmed, participant: str) -> None:
+    """Append that a person vouches for the date; raises StoreError, OSError."""
+    lines, records, _ = claim_store(directory, participant)
+    try:
+        if record.stamp.wall_ns < records[-1].stamp.wall_ns:
+            raise StoreError(
+                f"{lines.path}: found a wall clock before the last record, expected one after it; set the clock first"
+            )
+        lines.write([body_of(record)])
+        lines.sync()
+        anchor(directory, _left("confirm-date", participant, lines))
+    finally:
+        lines.close()
+
+
+def _left(
+    kind: AnchorKind, participant: str, lines: Lines, session_id: str = "", ledger_head: str = ""
+) -> Anchor:
+    """How a store is left at this moment."""
+    return Anchor(
+        kind=kind,
+        participant=participant,
+        store_seq=lines.seq,
+        store_head=lines.head,
+        session_id=session_id,
+        ledger_head=ledger_head,
+        wall_ns=time.time_ns(),
+    )
+
+
+def create(directory: Path, record: Record, participant: str) -> None:
+    """Make a store with its first line, and name it in the site's list; raises StoreError, OSError."""
+    path = store_path(directory, participant)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for above in (directory, directory.parent):
+        sync_directory(above)  # a power cut must not take the new folder, and with it what it holds
+    if path.parent.stat().st_mode & 0o022:
+        raise StoreError(
+            f"{path.parent}: found that others may write it, expected the interlock's user alone; chmod go-w"
+        )
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _lock(participant, fd)
+        if newest(site_list(directory)[1], participant) is not None:
+            raise StoreError(
+                f"{path}: found participant {participant} here already, expected a new one; use it as it is"
+            )
+        os.ftruncate(fd, 0)  # what a crash left here before the site's list knew it is no store yet
+        lines = Lines(path, fd, read_chain(b""))
+        lines.write([body_of(record)])
+        os.fsync(fd)
+        sync_directory(path.parent)
+        anchor(directory, _left("new", participant, lines))
+    finally:
+        os.close(fd)

@@ -1,0 +1,247 @@
+"""Budgets that outlive a session: what earlier sessions spent, over rolling windows; gaps and wash-out. Pure.
+
+The history is read from the participant's store before the session and stands in Genesis. Windows go by the wall clock:
+what ended at E counts until E + 24 h, to the nanosecond, and from then on no more; a session counts whole until its end
+has left the window.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+
+import msgspec
+
+from drivers.stimulation import Modality, Value
+from safety.events import Now
+from safety.exposures import NOTHING, spent_of
+from safety.limit_values import Budget, Limits, Spacing
+from safety.modalities import Exposure, budgets_of, spacing_of
+from safety.modalities.bounds import as_float, exact, is_number
+
+DAY_NS = 86_400_000_000_000
+WINDOW_NS = {"24h": DAY_NS, "7d": 7 * DAY_NS}
+JUMP_NS = 2_000_000_000  # design section 4: as far as the wall clock may be off within a boot
+NEVER_NS = 2**62
+NO_NUMBER = 2.0**62  # told of a sum that is none
+
+
+class Past(Value, frozen=True):
+    """One earlier session with output: from its first to its last, and what it spent."""
+
+    modality: Modality
+    first_wall_ns: int
+    last_wall_ns: int
+    spent: Exposure
+
+
+class Course(Value, frozen=True):
+    """All earlier sessions of one modality together."""
+
+    modality: Modality
+    spent: Exposure
+    n_sessions: int
+
+
+class Stamp(Value, frozen=True, array_like=True):
+    """When the store was written to: the wall clock, and the clock of that boot, which nobody sets."""
+
+    boot_id: str
+    boot_ns: int
+    wall_ns: int
+
+
+class History(Value, frozen=True):
+    """What is known of a participant before a session. `past` is every session that a window, a gap or a wash-out can
+    still ask for. `last`: the store's last entry; `vouched`: a named person vouches for the date of this boot.
+    `utc_offset_s` makes calendar days of wall times. The heads anchor store and site in the ledger."""
+
+    participant: str
+    past: tuple[Past, ...]
+    courses: tuple[Course, ...]
+    last: Stamp
+    boot_id: str
+    vouched: bool
+    utc_offset_s: int
+    store_seq: int
+    store_head: str
+    site_head: str
+
+
+class Session(Value, frozen=True):
+    """What this session has spent so far: of its present pulse and train, and in all."""
+
+    pulse: Exposure
+    train: Exposure
+    all: Exposure
+
+
+NO_SESSION = Session(pulse=NOTHING, train=NOTHING, all=NOTHING)
+
+
+class Exceeded(Value, frozen=True):
+    """A budget and the sum that it does not allow."""
+
+    budget: Budget
+    total: float
+
+
+def budgets_in_force(limits: Limits) -> tuple[Budget, ...]:
+    """The file's budgets, and one that allows nothing for each that the modality declares and the file does not have."""
+    known = {(each.scope, each.name) for each in limits.budgets}
+    missing = (
+        Budget(
+            name=each.name,
+            scope=each.scope,
+            unit=each.unit,
+            high=0.0,
+            source="no budget is known: nothing is allowed",
+            edition="",
+            status="unverified",
+        )
+        for each in budgets_of(limits.modality)
+        if (each.scope, each.name) not in known
+    )
+    return (*limits.budgets, *missing)
+
+
+def exceeded(limits: Limits, history: History, session: Session, now: Now) -> tuple[Exceeded, ...]:
+    """Each budget that the session's sums exceed. A sum or a budget that is not a number is exceeded."""
+    found = []
+    for budget in budgets_in_force(limits):
+        total = total_of(budget, limits.modality, history, session, now)
+        if total is None or not is_number(budget.high, integer=False) or not total <= exact(budget.high):
+            found.append(Exceeded(budget=budget, total=NO_NUMBER if total is None else as_float(total)))
+    return tuple(found)
+
+
+def total_of(
+    budget: Budget, modality: Modality, history: History, session: Session, now: Now
+) -> Fraction | None:
+    """What counts against a budget at an instant; None where it is no number."""
+    if budget.name == "n_days":
+        return Fraction(days_in_a_row(modality, history, now))
+    parts = {"pulse": session.pulse, "train": session.train}
+    spent = [spent_of(parts.get(budget.scope, session.all), budget.name)]
+    if budget.scope == "course":
+        spent += (_course(each, budget) for each in history.courses if each.modality == modality)
+    elif budget.scope in WINDOW_NS:
+        from_ns = now.wall_ns - WINDOW_NS[budget.scope]
+        spent += (
+            spent_of(each.spent, budget.name)
+            for each in history.past
+            if each.modality == modality and each.last_wall_ns > from_ns
+        )
+    if not all(is_number(each, integer=False) for each in spent):
+        return None
+    return sum(map(exact, spent), Fraction(0))
+
+
+def _course(course: Course, budget: Budget) -> float:
+    return float(course.n_sessions) if budget.name == "n_sessions" else spent_of(course.spent, budget.name)
+
+
+def days_in_a_row(modality: Modality, history: History, now: Now) -> int:
+    """How many calendar days with output there would be without a day between, today among them."""
+    days = {
+        day
+        for each in history.past
+        if each.modality == modality
+        for day in range(_day(history, each.first_wall_ns), _day(history, each.last_wall_ns) + 1)
+    }
+    today, count = _day(history, now.wall_ns), 1
+    while today - count in days:
+        count += 1
+    return count
+
+
+def _day(history: History, wall_ns: int) -> int:
+    return (wall_ns + history.utc_offset_s * 1_000_000_000) // DAY_NS
+
+
+def waits(limits: Limits, history: History, wall_ns: int) -> tuple[tuple[Spacing, int], ...]:
+    """Each gap and wash-out that is not over at a wall time, with the ns that are left of it. One that the modality
+    declares and the file does not have is never over."""
+    known = {each.name: each for each in limits.spacing}
+    found = []
+    for declared in spacing_of(limits.modality):
+        spacing = known.get(declared.name)
+        if spacing is None or not is_number(spacing.low, integer=False):
+            nothing = Spacing(
+                name=declared.name, unit="s", low=0.0, source="", edition="", status="unverified"
+            )
+            found.append((spacing or nothing, NEVER_NS))
+            continue
+        last_ns = [
+            each.last_wall_ns
+            for each in history.past
+            if (each.modality == limits.modality) == (spacing.name == "gap_s")
+        ]
+        left_ns = max(last_ns) + ceil(exact(spacing.low) * 1_000_000_000) - wall_ns if last_ns else 0
+        if left_ns > 0:
+            found.append((spacing, left_ns))
+    return tuple(found)
+
+
+def clock_trouble(history: History, now: Now) -> str:
+    """The permissive that the clocks do not give, "" where they fit the store: a date that is wrong frees no budget."""
+    last = history.last
+    if now.wall_ns < last.wall_ns:
+        return "ILK-411"
+    if last.boot_id == history.boot_id:
+        moved_ns = (now.wall_ns - now.boot_ns) - (last.wall_ns - last.boot_ns)
+        if not abs(moved_ns) <= JUMP_NS:
+            return "ILK-412"
+    return "" if history.vouched or not history.courses else "ILK-413"
+
+
+def binding(limits: Limits, history: History, session: Session, now: Now) -> tuple[tuple[Budget, float], ...]:
+    """For each quantity the budget that has the least left, with what counts against it: what a policy must stay
+    inside. Budgets of a pulse or a train begin anew with each, and counts do not change while a session runs."""
+    least: dict[str, tuple[Fraction, Budget, float]] = {}
+    for budget in budgets_in_force(limits):
+        if budget.scope in ("pulse", "train") or budget.name in ("n_sessions", "n_days"):
+            continue
+        total = total_of(budget, limits.modality, history, session, now)
+        if total is None or not is_number(budget.high, integer=False):
+            continue  # `exceeded` refuses it
+        left = exact(budget.high) - total
+        if budget.name not in least or left < least[budget.name][0]:
+            least[budget.name] = (left, budget, as_float(total))
+    return tuple((budget, used) for _, budget, used in least.values())
+
+
+def room(limits: Limits, history: History, now: Now) -> tuple[tuple[Budget, float], ...]:
+    """Every budget that outlives a session, with what counts against it before the next one."""
+    return tuple(
+        (budget, as_float(total))
+        for budget in budgets_in_force(limits)
+        if budget.scope not in ("pulse", "train", "session")
+        and (total := total_of(budget, limits.modality, history, NO_SESSION, now)) is not None
+    )
+
+
+def next_start_wall_ns(limits: Limits, history: History, now: Now) -> int | None:
+    """The first wall time from now on at which a session may put out anything; None where no waiting makes one."""
+    ends = [each.last_wall_ns for each in history.past]
+    candidates = [now.wall_ns, *(now.wall_ns + left_ns for _, left_ns in waits(limits, history, now.wall_ns))]
+    candidates += (end + window for end in ends for window in WINDOW_NS.values())
+    midnight = _day(history, now.wall_ns) + 1
+    candidates += ((midnight + n) * DAY_NS - history.utc_offset_s * 1_000_000_000 for n in range(2))
+    for wall_ns in sorted(each for each in candidates if now.wall_ns <= each < NEVER_NS):
+        then = msgspec.structs.replace(now, wall_ns=wall_ns)
+        if not waits(limits, history, wall_ns) and all(
+            _has_room(budget, limits.modality, history, then) for budget in budgets_in_force(limits)
+        ):
+            return wall_ns
+    return None
+
+
+def _has_room(budget: Budget, modality: Modality, history: History, now: Now) -> bool:
+    """Whether a budget leaves a new session anything at all."""
+    total = total_of(budget, modality, history, NO_SESSION, now)
+    if total is None or not is_number(budget.high, integer=False):
+        return False
+    if budget.name == "n_days":
+        return total <= exact(budget.high)
+    return total + 1 <= exact(budget.high) if budget.name == "n_sessions" else total < exact(budget.high)

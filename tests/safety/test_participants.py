@@ -1,0 +1,109 @@
+"""Who makes a participant, who confirms the date, and how a participant stands, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from safety import clocks
+from safety.admission import Refused
+from safety.participants import confirm_date, new_participant, said_of, standing
+from safety.site_list import site_list
+from safety.store import read_store, store_path
+from safety.store_records import DateConfirmed, history_of
+from safety.windows import History
+from tests.safety.stores import LIMITS, after, crashed, let_go, made, opened, person, put, reserved
+from tests.safety.world import PEOPLE
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return made(tmp_path)
+
+
+def test_only_an_officer_makes_a_participant_and_only_once(state: Path):
+    with pytest.raises(Refused, match="ann is an operator, expected an officer"):
+        new_participant(state, LIMITS, person("ann"), PEOPLE["ann"], "r")
+    with pytest.raises(Refused, match="found participant P001 here already"):
+        new_participant(state, LIMITS, person("bob"), PEOPLE["bob"], "r")
+    assert len(read_store(state, "P001")[0]) == 1
+
+
+def test_a_folder_that_others_may_write_holds_no_store(tmp_path: Path):
+    folder = tmp_path / "state" / "participants"
+    folder.mkdir(parents=True)
+    folder.chmod(0o720)
+    with pytest.raises(Refused, match="found that others may write it, expected the interlock's user alone"):
+        made(tmp_path)
+
+
+def test_what_a_crash_left_of_a_new_store_is_made_anew(tmp_path: Path):
+    state = tmp_path / "state"
+    (state / "participants").mkdir(parents=True, mode=0o700)
+    store_path(state, "P001").write_bytes(b'{"prev":"00')
+    store_path(state, "P001").chmod(0o600)
+    made(tmp_path)
+    assert len(read_store(state, "P001")[0]) == 1
+
+
+def of_another_boot(state: Path) -> History:
+    """The history as after a restart."""
+    records, chain = read_store(state, "P001")
+    now = msgspec.structs.replace(clocks.stamp(), boot_id="after a restart")
+    return history_of(records, chain, LIMITS, now, 0, "")
+
+
+def test_a_named_person_confirms_the_date_after_a_restart(state: Path, monkeypatch: pytest.MonkeyPatch):
+    assert not of_another_boot(state).vouched
+    monkeypatch.setattr(clocks, "boot_id", lambda: "after a restart")
+    confirm_date(state, LIMITS, person("ann"), PEOPLE["ann"], "by the radio clock")
+    assert of_another_boot(state).vouched
+    (_, record), chain = read_store(state, "P001")
+    assert isinstance(record, DateConfirmed)
+    assert (record.act.act, record.act.person) == ("confirm-date", "ann")
+    assert (site_list(state)[1][-1].kind, site_list(state)[1][-1].store_head) == ("confirm-date", chain.head)
+    others = msgspec.structs.replace(LIMITS, people=(person("bob"),))
+    now = msgspec.structs.replace(clocks.stamp(), boot_id="after a restart")
+    assert not history_of((_, record), chain, others, now, 0, "").vouched  # ann is nobody in these limits
+    other_key = msgspec.structs.replace(person("ann"), public_key="a" * 64)
+    others = msgspec.structs.replace(LIMITS, people=(other_key,))
+    assert not history_of((_, record), chain, others, now, 0, "").vouched
+
+
+def test_nobody_can_confirm_a_date_before_the_last_record(state: Path, monkeypatch: pytest.MonkeyPatch):
+    (record,), _ = read_store(state, "P001")
+    before = msgspec.structs.replace(record.stamp, wall_ns=record.stamp.wall_ns - 1)
+    monkeypatch.setattr(clocks, "stamp", lambda: before)
+    with pytest.raises(
+        Refused, match="a wall clock before the last record, expected one after it; set the clock first"
+    ):
+        confirm_date(state, LIMITS, person("ann"), PEOPLE["ann"], "r")
+    let_go(opened(state, record.stamp)[0])  # and the lock is free again
+
+
+def test_a_standing_in_words(state: Path):
+    now = clocks.stamp()
+    assert said_of(standing(state, LIMITS), LIMITS)[-1] == "  the next session may begin now"
+    crashed(state, 600.0)
+    lines = said_of(standing(state, LIMITS), LIMITS)
+    assert "tacs, 1 sessions" in lines[0]
+    assert any(
+        line.split()[:5] == ["24h", "on_time_s", "600", "of", "3600"] and "3000 left" in line
+        for line in lines
+    )
+    assert any(line.startswith("  gap_s") and "are left of 1500 s" in line for line in lines)
+    assert lines[-1].startswith("  the next session may begin on 20")
+    store, _ = opened(state, now, "s-2")
+    put(store, reserved(after(now, 100_000), 200_000.0, "s-2"))
+    store.close("")
+    found = standing(state, LIMITS)
+    assert found.next_wall_ns is None and found.trouble.startswith("ILK-411")
+    lines = said_of(found, LIMITS)
+    assert lines[-1] == "  the next session: never, by these limits"
+    assert any(line.startswith("  REFUSED  ILK-411 the wall clock is earlier") for line in lines)
+    assert said_of(dataclasses.replace(found, next_wall_ns=10**40), LIMITS)[-1].endswith(
+        "a date that no calendar has"
+    )
