@@ -6,8 +6,8 @@ import re
 
 import msgspec
 
-from drivers.link import CallFailed, Delivered, Status
-from drivers.stimulation import Delivery, amplitude
+from drivers.link import CallFailed, Delivered, Done, Fired, Opened, Prepared, Status
+from drivers.stimulation import Delivery, Train, quantities
 from safety.entries import Close, Entry, Genesis
 from safety.events import (
     ActPresented,
@@ -147,10 +147,7 @@ def event_words(event: Event) -> str:
     """What happened."""
     match event:
         case Asked(request=request):
-            return (
-                f"asked {request.id}: {amplitude(request.train):g}, {_json(request.train.waveform)}, "
-                f"response {request.response:g}"
-            )
+            return f"asked {request.id}: {train_words(request.train)}, response {request.response:g}"
         case FireAsked(request=request):
             return f"fire asked {request.id}"
         case HostSaid(message=Delivered(delivery=delivery)):
@@ -160,8 +157,14 @@ def event_words(event: Event) -> str:
             return f"device is {status.state}, {status.amplitude:g} out{fault}"
         case HostSaid(message=CallFailed(call=call, code=code, text=text)):
             return f"device call {call} failed: {code} {text}"
-        case HostSaid(message=message):
-            return f"host {type(message).__name__} {_json(message)}"
+        case HostSaid(message=Prepared(call=call, token=token, read_back=train)):
+            return f"device prepared call {call} as token {token}, holds {train_words(train)}"
+        case HostSaid(message=Fired(call=call, token=token)):
+            return f"device fired call {call}, token {token}"
+        case HostSaid(message=Opened(capabilities=caps)):
+            return f"device opened: {caps.model}, serial {caps.serial}, firmware {caps.firmware}, driver {caps.driver}"
+        case HostSaid(message=Done(call=call)):
+            return f"device did call {call}"
         case ActPresented(act=act, uid=uid):
             return f"act {act.act} by {act.person} (account {uid}): {act.reason}"
         case StopPressed(source=source):
@@ -192,5 +195,7 @@ def delivery_words(delivery: Delivery) -> str:
     )
 
 
-def _json(value: msgspec.Struct) -> str:
-    return msgspec.json.encode(value).decode()
+def train_words(train: Train) -> str:
+    """A train by the numbers that limits speak of."""
+    numbers = ", ".join(f"{name} {value:g}" for name, value in quantities(train).items())
+    return f"{train.modality} {numbers}"

@@ -28,7 +28,8 @@ from safety.state import Rules
 FUTURE_NS = (
     20 * MS
 )  # own choice: no source has a number; one heartbeat, far above what LSL's clocks differ by
-LEVEL = 1 + Fraction(1, 10**9)  # own choice: told amplitudes are floats of a device's own units
+# Own choice, as the interlock's: told amplitudes are floats of a device's own units, and of its own rounding.
+LEVEL = 1 + Fraction(1, 10**4)
 ASKED_MAX = 64  # own choice: older requests are never permitted any more
 TRAINS_MAX = 3  # own choice: a fire that the device refused is none, and the one before counts
 OVER_MAX = 8  # own choice: the device tells the end of a train once

@@ -183,27 +183,20 @@ def judged(
     if torn and isinstance(lines[-1].held, Close):
         chain_problems.append("the end: something follows the closing line")
     execution: Execution = "not run"
-    software = ""
-    signed = 0
     same_limits: LimitsFile = "not at hand"
-    same_signature: SignatureFile = "not at hand"
-    said_signed = ""
-    first = lines[0].held
-    if isinstance(first, Genesis):
-        software = first.software.digest
-        signed, unsigned = _signatures(first, lines)
-        chain_problems += unsigned
-        if limits is not None:
-            same_limits = "the same" if _same_limits(limits, first.rules.limits) else "another"
-            chain_problems += (
-                [] if same_limits == "the same" else ["limits.toml: not the file that the ledger holds"]
-            )
-        same_signature, against = judge_signature(first.rules, signature)
-        said_signed = said_of(first.rules.signed)
-        chain_problems += against
-        if not chain_problems and not problems:
-            execution, differences = _reexecute(first, lines[1:], same_code=software == ours.digest)
-            problems += differences
+    first = _genesis.decode(lines[0].raw)
+    signed, unsigned = _signatures(first, lines)
+    chain_problems += unsigned
+    if limits is not None and _same_limits(limits, first.rules.limits):
+        same_limits = "the same"
+    elif limits is not None:
+        same_limits = "another"
+        chain_problems.append("limits.toml: not the file that the ledger holds")
+    same_signature, against = judge_signature(first.rules, signature)
+    chain_problems += against
+    if not chain_problems and not problems:
+        execution, differences = _reexecute(first, lines[1:], same_code=first.software.digest == ours.digest)
+        problems += differences
     judgement = _asked(lines)
     return Verdict(
         path=path,
@@ -213,7 +206,7 @@ def judged(
         torn=torn,
         chain=not chain_problems and (execution != "not run" or not problems),
         execution=execution,
-        software=software,
+        software=first.software.digest,
         problems=tuple(chain_problems + problems),
         permits=judgement.permits,
         oracle=judgement.objections,
@@ -223,7 +216,7 @@ def judged(
         anchors=len(anchors),
         limits=same_limits,
         signature=same_signature,
-        signed=said_signed,
+        signed=said_of(first.rules.signed),
     )
 
 

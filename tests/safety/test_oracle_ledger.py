@@ -190,7 +190,7 @@ TACS: dict[str, tuple[Callable[[Ledger], Ledger], str]] = {
     "fired without a permit": (lambda g: with_effects(g, find(g, Asked), "device Fire 9"), "fired without"),
     "fired after the lapse": (
         lambda g: at(g, find(g, Prepared), now=Now(mono_ns=NOW + 10**10, boot_ns=NOW, wall_ns=T0.wall_ns)), "lapsed"),
-    "too strong": (lambda g: with_delivery(g, amplitude=0.500001), "delivered 0.500001"),
+    "too strong": (lambda g: with_delivery(g, amplitude=0.50006), "delivered 0.50006"),
     "negative": (lambda g: with_delivery(g, amplitude=-0.1), "no usable numbers"),
     "pulses of a hold": (lambda g: with_delivery(g, n_pulses=1), "pulses of a hold"),
     "too long": (lambda g: with_delivery(g, nth=-1, end_ns=NOW + 10**11), "permitted was until"),

@@ -10,12 +10,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.link import CallFailed, Delivered, Done, Status
+from drivers.stimulation import Delivery
+from drivers.stimulator import DeviceStatus
 from safety.entries import Entry
-from safety.entry_words import effect_words, plain, reason_words, reasons_of, words_of
-from safety.events import Asked, BadFrame, Now, StopPressed
-from safety.messages import Reason
+from safety.entry_words import effect_words, event_words, plain, reason_words, reasons_of, words_of
+from safety.events import (
+    Asked,
+    BadFrame,
+    EndAsked,
+    Event,
+    Gone,
+    HostGone,
+    HostSaid,
+    LedgerTrouble,
+    Now,
+    PauseAsked,
+    RelayGone,
+    RelaySaid,
+    StopPressed,
+    Tick,
+)
+from safety.messages import End, Pause, Reason
 from safety.show import KINDS, Shown, Wanted, shown
 from safety.verify import LedgerUnreadable
+from tests.safety.any_events import any_events
 from tests.safety.damages import damages
 from tests.safety.ledgers import session, write
 from tests.safety.strategies import hold
@@ -45,14 +64,14 @@ def test_every_entry_is_a_line(path: Path):
 @pytest.mark.parametrize(
     ("kind", "has"),
     [
-        ("request", "asked 1: 1, "),
+        ("request", "asked 1: tacs amplitude_ma_pp 1, frequency_hz "),
         ("permit", "permit 1 until "),
         ("refusal", "ILK-302 another request is under way"),
         ("trip", "trip ILK-001 STOP was pressed"),
         ("act", "act arm by ann (account 1000): a test"),
         ("stop", "STOP from test"),
         ("delivery", "delivered by token "),
-        ("device", "host Opened"),
+        ("device", "device opened: "),
         ("phase", "SAFE -> READY"),
     ],
 )
@@ -78,7 +97,13 @@ def test_codes_are_found_by_their_beginning(path: Path):
 
 def test_the_life_of_a_request(path: Path):
     found = " ".join(texts(path, request=1))
-    for part in ("asked 1:", "permit 1 until", "host Prepared", "host Fired", "delivered by token"):
+    for part in (
+        "asked 1:",
+        "permit 1 until",
+        "device prepared call",
+        "device fired call",
+        "delivered by token",
+    ):
         assert part in found
     assert "asked 2" not in found
     assert texts(path, request=99) == []
@@ -189,6 +214,55 @@ def test_any_text_is_one_printable_line(event: BadFrame, effects: list[str]):
         effects=tuple(effects), state="",
     )  # fmt: skip
     assert words_of(entry, 0.0).isprintable()
+
+
+@settings(max_examples=400 if LONG else 80, deadline=None)
+@given(st.data())
+def test_every_event_there_is_has_its_words(data: st.DataObject):
+    """Never the name of a class alone where it has something to say, never a line too many."""
+    event = data.draw(any_events(World(rules_of())))
+    words = event_words(event)
+    assert words
+    assert plain(words).isprintable()
+    if isinstance(event, HostSaid):
+        assert words.startswith(("device ", "delivered by token "))
+    for field in ("why", "text", "source"):
+        assert str(getattr(event, field, "")) in words
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (Gone(why="end of file"), "Gone: end of file"),
+        (HostGone(why="killed"), "HostGone: killed"),
+        (RelayGone(why="closed"), "RelayGone: closed"),
+        (RelaySaid(closed=True), "relay says closed"),
+        (RelaySaid(closed=False), "relay says open"),
+        (PauseAsked(pause=Pause(reason="silence")), "pause asked: silence"),
+        (EndAsked(end=End(reason="duration")), "end asked: duration"),
+        (LedgerTrouble(kind="disk_low", text="1 MB"), "ledger disk_low: 1 MB"),
+        (Tick(behind_ns=3), "tick"),
+        (HostSaid(message=Done(call=4, at_ns=1)), "device did call 4"),
+        (HostSaid(message=CallFailed(call=4, code="lost", text="x")), "device call 4 failed: lost x"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_words_of_an_event(event: Event, words: str):
+    assert event_words(event) == words
+
+
+def test_what_was_assumed_and_what_is_faulty_stand_out():
+    told = Delivery(
+        token=7, start_ns=0, end_ns=2_000_000, amplitude=1.0, n_pulses=3, ended=True, confirmed=False
+    )
+    said = event_words(HostSaid(message=Delivered(delivery=told)))
+    assert said == "delivered by token 7: 1 for 2 ms, 3 pulses, ended, ASSUMED"
+    status = DeviceStatus(
+        state="fault", at_ns=1, amplitude=0.5, fault="over temperature", impedance_kohm=None
+    )
+    assert event_words(HostSaid(message=Status(call=1, status=status))) == (
+        "device is fault, 0.5 out, fault over temperature"
+    )
 
 
 def test_every_kind_that_is_offered_can_be_found(path: Path, tmp_path: Path):
