@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from controller.finished.page import figure, paragraph, section, table
 from controller.finished.screen import number
-from controller.finished.values import AMPLITUDE_UNIT, Slice
+from controller.finished.values import Slice
 from controller.ledger_report.charts import Curve, Level, Mark, chart
 from controller.ledger_report.facts import Greatest, greatest
 from controller.ledger_report.reading import Material
@@ -21,14 +21,13 @@ DRIFT_DRAWN_MS = 1.0  # own choice: less is the jitter of reading two clocks one
 
 def maxima(material: Material) -> str:
     """What was fired and delivered, against the effective limits; and the amplitude over time."""
-    genesis, ledger = material.genesis, material.ledger
+    ledger = material.ledger
     found = tuple(greatest(material.entries, ledger.slices, material.limits))
-    unit = AMPLITUDE_UNIT.get(genesis.rules.limits.modality, "") if genesis is not None else ""
     limit = next((each.limit for each in found if each.limit.quantity.startswith("amplitude_")), None)
     svg = chart(
         "Delivered amplitude over time, with trips and the effective limit",
         "seconds since the first entry",
-        f"amplitude, {unit}",
+        f"amplitude, {limit.unit}" if limit else "amplitude",
         [Curve(name="delivered, greatest of each slice", points=_levels(material, ledger.slices))],
         span=(0.0, material.span_s),
         levels=[Level(value=limit.high, text=f"limit {limit.high:g}, set by {limit.set_by}")]
@@ -77,8 +76,7 @@ def _reached(each: Greatest) -> tuple[str, ...]:
 
 def dose(material: Material) -> str:
     """Every budget; those of the session over time."""
-    genesis, course = material.genesis, material.ledger.dose
-    budgets = genesis.rules.limits.budgets if genesis is not None else ()
+    budgets, course = material.genesis.rules.limits.budgets, material.ledger.dose
     last = course[-1] if course else None
     rows, drawn = [], []
     for budget in budgets:
@@ -140,8 +138,6 @@ def _course(material: Material, name: str, budget: float, unit: str) -> str:
 
 def stops(material: Material) -> str:
     """Each way to zero, by the ledger's own clock."""
-    if material.genesis is None:
-        return ""
     rows = [
         (
             f"{each.at_s:.3f}", each.code or "–", each.why, number(each.output), _ms(each.ended_ms), _ms(each.zero_ms),
@@ -165,8 +161,6 @@ def stops(material: Material) -> str:
 
 def log_and_clocks(material: Material) -> str:
     """Gaps in the log, and what the clocks did."""
-    if material.genesis is None:
-        return ""
     gaps = [
         (f"{gap.at_s:.3f}", f"{gap.span_s:.3f}", str(gap.ticks), str(gap.expected))
         for gap in gaps_of(material.genesis, material.entries)

@@ -12,18 +12,11 @@ from safety.verdict_words import answer_of
 def render(material: Material) -> str:
     """The page of a ledger."""
     genesis = material.genesis
-    simulated = genesis is not None and genesis.rules.simulated
-    device = (
-        "SIMULATED DEVICE"
-        if simulated
-        else "DEVICE UNKNOWN: treat as real"
-        if genesis is None
-        else "REAL DEVICE"
-    )
-    session = "unknown" if genesis is None else genesis.rules.session_id
+    simulated = genesis.rules.simulated
+    device = "SIMULATED DEVICE" if simulated else "REAL DEVICE"
     footer = f"<footer>{paragraph(f'Made from {material.verdict.path.name} alone. {STATEMENT}')}</footer>"
     return page(
-        f"Ledger of session {session}",
+        f"Ledger of session {genesis.rules.session_id}",
         f"{device} · LEDGER {answer_of(material.verdict)}",
         simulated=simulated,
         body=[*all_of(material), footer],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,10 @@ class Material:
     """`ledger` is what the run's own report knows of it; `entries` are those that could be read."""
 
     verdict: Verdict
+    genesis: Genesis
     ledger: RunLedger
     entries: Sequence[Entry]
     limits: Sequence[LimitLine]
-
-    @property
-    def genesis(self) -> Genesis | None:
-        return self.ledger.genesis
 
     @property
     def span_s(self) -> float:
@@ -39,16 +35,20 @@ class Material:
 
     def at_s(self, mono_ns: int) -> float:
         """Seconds since the first entry; NaN for what no clock says."""
-        return math.nan if self.genesis is None else seconds(mono_ns, self.genesis)
+        return seconds(mono_ns, self.genesis)
 
 
 def material_of(path: Path, verdict: Verdict) -> Material:
     """Read what was verified; raises LedgerUnreadable."""
     lines, _, _ = read(path)
+    held = [line.held for line in lines]
     ledger = read_ledger(path, line_of(verdict))
     return Material(
         verdict=verdict,
+        genesis=next(
+            each for each in held if isinstance(each, Genesis)
+        ),  # the first line is one, or it is no ledger
         ledger=ledger,
-        entries=[line.held for line in lines if isinstance(line.held, Entry)],
+        entries=[each for each in held if isinstance(each, Entry)],
         limits=limits_in_force(ledger),
     )

@@ -38,10 +38,6 @@ NOT_PROVEN: Final = (
 def head(material: Material) -> str:
     """Whose ledger this is, and when it was."""
     genesis = material.genesis
-    if genesis is None:
-        return (
-            f"<header><h1>Ledger report</h1>{paragraph('The first line cannot be read.', 'facts')}</header>"
-        )
     limits = genesis.rules.limits
     who = f"session {genesis.rules.session_id} · participant {limits.participant} · site {limits.site} · rig {limits.rig}"
     when = (
@@ -56,7 +52,7 @@ def head(material: Material) -> str:
 
 def signer(material: Material) -> str:
     """Who signed the limits, as the ledger's first line holds it."""
-    signed = None if material.genesis is None else material.genesis.rules.signed
+    signed = material.genesis.rules.signed
     if signed is None:
         return "UNSIGNED"
     only = ", a key for simulated endpoints only" if signed.simulated_only else ""
@@ -80,7 +76,7 @@ def cards(material: Material) -> Iterator[str]:
     )
     refused = sum(ask.verdict == "refusal" for ask in ledger.asks)
     yield card("Refusals", str(refused), f"of {len(ledger.asks)} requests")
-    stops = stops_of(material.genesis, material.entries, ledger.slices) if material.genesis else ()
+    stops = stops_of(material.genesis, material.entries, ledger.slices)
     slowest = max((each.zero_ms for each in stops if math.isfinite(each.zero_ms)), default=math.nan)
     unconfirmed = sum(math.isnan(each.zero_ms) for each in stops)
     yield card(
@@ -162,7 +158,7 @@ def trips(material: Material) -> str:
 def refusals(material: Material) -> str:
     """By limit, with the case that went furthest beyond."""
     rows = []
-    for each in refused_by(material.genesis, material.entries) if material.genesis else ():
+    for each in refused_by(material.genesis, material.entries):
         numbers = (
             (number(each.value, 6), number(each.limit, 6), number(each.margin, 6))
             if each.quantity
@@ -193,8 +189,6 @@ def refusals(material: Material) -> str:
 def people(material: Material) -> str:
     """Who is named, who did what, and why."""
     genesis = material.genesis
-    if genesis is None:
-        return ""
     limits = genesis.rules.limits
     named = [(person.name, person.role, person.public_key) for person in limits.people]
     acts = [
@@ -221,19 +215,18 @@ def proof(material: Material) -> str:
     genesis, verdict = material.genesis, material.verdict
     caps = material.ledger.capabilities
     pairs = [("head of the ledger: keep it elsewhere", verdict.head)]
-    if genesis is not None:
-        rules, ran = genesis.rules, genesis.software
-        pairs += [
-            (f"limits, serial {rules.limits.serial}, {signed_words(rules.signed)}", rules.limits.digest),
-            ("limits, signature", rules.signed.signature if rules.signed is not None else "unsigned"),
-            ("session", rules.session_digest),
-            (
-                f"software that decided: nociloop {ran.nociloop}, Python {ran.python}, msgspec {ran.msgspec}",
-                ran.digest,
-            ),
-            ("software that verified", verdict.ours),
-            ("boot of the machine", genesis.boot_id),
-        ]
+    rules, ran = genesis.rules, genesis.software
+    pairs += [
+        (f"limits, serial {rules.limits.serial}, {signed_words(rules.signed)}", rules.limits.digest),
+        ("limits, signature", rules.signed.signature if rules.signed is not None else "unsigned"),
+        ("session", rules.session_digest),
+        (
+            f"software that decided: nociloop {ran.nociloop}, Python {ran.python}, msgspec {ran.msgspec}",
+            ran.digest,
+        ),
+        ("software that verified", verdict.ours),
+        ("boot of the machine", genesis.boot_id),
+    ]
     if caps is not None:
         pairs.append(
             (
@@ -241,7 +234,7 @@ def proof(material: Material) -> str:
                 f"{caps.model}, serial {caps.serial}, firmware {caps.firmware}, driver {caps.driver} ({caps.grade})",
             )
         )
-    unverified = () if genesis is None else genesis.rules.limits.unverified
+    unverified = rules.limits.unverified
     return section(
         "Digests",
         digests(pairs),

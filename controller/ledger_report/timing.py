@@ -33,7 +33,6 @@ class StopLine:
     why: str
     code: str
     output: float
-    taken_ms: float
     ended_ms: float
     zero_ms: float
     relay_ms: float
@@ -96,7 +95,6 @@ def _stop(genesis: Genesis, entries: Sequence[Entry], n: int, slices: Sequence[S
         why=why,
         code=code,
         output=_output_before(entries[: n + 1]),
-        taken_ms=math.nan,
         ended_ms=_ms(max(ended) - at_ns) if ended else math.nan,
         zero_ms=math.nan,
         relay_ms=math.nan,
@@ -121,16 +119,9 @@ def _told_near(given: Slice, at_ns: int) -> bool:
 
 
 def _output_before(entries: Sequence[Entry]) -> float:
-    """What came out by the newest word on it: the state that a fold left, or a status of its own."""
-    for entry in reversed(entries):
-        match entry.event:
-            case HostSaid(message=Status(status=status)):
-                return status.amplitude
-            case _ if entry.fold is not None:
-                return entry.fold.watch.host_amplitude
-            case _:
-                pass
-    return math.nan
+    """What came out by the device's newest status: those that decided nothing are folded into the next entry."""
+    folds = (entry.fold for entry in reversed(entries) if entry.fold is not None)
+    return next((fold.watch.host_amplitude for fold in folds), math.nan)
 
 
 def gaps_of(genesis: Genesis, entries: Sequence[Entry]) -> tuple[Gap, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -22,12 +23,14 @@ from controller.ledger_report.sections import NOT_PROVEN
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.verb import ledger
 from safety.events import BadFrame, Now
+from safety.limit_values import Signed
 from safety.software import software
 from safety.verify import verify
 from tests.controller.finished.virtual_run import Script, VirtualRun, rising
 from tests.safety.damages import damages
 from tests.safety.ledgers import rechained, session, write
 from tests.safety.strategies import hold
+from tests.safety.test_ledger_verbs import strayed
 from tests.safety.world import World, rules_of
 
 HOSTILE = '<script>alert(1)</script>"></table><img src=x onerror=alert(1)>\x1b[2J'
@@ -116,7 +119,6 @@ def test_what_an_officer_asks_is_answered(html: str):
 
 def test_digests_stand_in_full(material: Material, html: str):
     genesis = material.genesis
-    assert genesis is not None
     for digest in (
         material.verdict.head,
         genesis.rules.limits.digest,
@@ -128,7 +130,6 @@ def test_digests_stand_in_full(material: Material, html: str):
 
 
 def test_refusals_by_limit_with_the_worst_case(material: Material):
-    assert material.genesis is not None
     found = {
         (each.code, each.quantity, each.set_by): each
         for each in refused_by(material.genesis, material.entries)
@@ -142,7 +143,7 @@ def test_refusals_by_limit_with_the_worst_case(material: Material):
 def test_acts_and_what_became_of_them(tmp_path: Path):
     world = session()
     path = write(tmp_path, world)
-    found = acts_of(of(path).genesis or pytest.fail("no genesis"), world.entries)
+    found = acts_of(of(path).genesis, world.entries)
     assert [(each.act, each.person, each.account, each.outcome) for each in found] == [
         ("arm", "ann", 1000, "accepted"),
         ("reset", "ann", 1000, "accepted"),
@@ -150,7 +151,6 @@ def test_acts_and_what_became_of_them(tmp_path: Path):
     world = World(rules_of()).ready()
     world.present(world.act(person="eve"))
     genesis = of(write(tmp_path, world, name="refused.jsonl")).genesis
-    assert genesis is not None
     assert [each.outcome for each in acts_of(genesis, world.entries)] == ["refused, ILK-331"]
 
 
@@ -181,7 +181,6 @@ def test_a_maximum_above_its_limit_is_told(material: Material):
 
 
 def test_the_way_to_zero_is_timed_by_the_ledger(material: Material):
-    assert material.genesis is not None
     (stop,) = stops_of(material.genesis, material.entries, material.ledger.slices)
     assert (stop.code, stop.why) == ("ILK-001", "STOP was pressed: stop.sock")
     assert stop.at_s == pytest.approx(3.5, abs=0.01)
@@ -200,7 +199,6 @@ def test_a_second_stop_and_one_that_nobody_confirms_have_lines_of_their_own(tmp_
     world.stop()
     world.run_ms(400)
     found = of(write(tmp_path, world))
-    assert found.genesis is not None
     first, second = stops_of(found.genesis, found.entries, found.ledger.slices)
     assert (first.code, second.code) == ("ILK-001", "")
     assert math.isnan(first.zero_ms)
@@ -222,13 +220,11 @@ def test_a_gap_in_the_log_is_told(tmp_path: Path):
 
 def gaps(folder: Path, world: World, name: str) -> list[tuple[float, float, bool]]:
     genesis = of(write(folder, world, closed=False, name=name)).genesis
-    assert genesis is not None
     return [(gap.at_s, gap.span_s, gap.ticks < gap.expected // 2) for gap in gaps_of(genesis, world.entries)]
 
 
 def test_clocks_that_stepped(material: Material):
     genesis, entries = material.genesis, list(material.entries)
-    assert genesis is not None
     assert clocks_of(genesis, entries).steps == ()
 
     def moved(n: int, **by: int) -> None:
@@ -364,3 +360,93 @@ def test_thinning_keeps_every_peak():
     assert found == sorted(found)
     assert thinned(points[:POINTS_MAX]) == points[:POINTS_MAX]
     assert all(math.isnan(y) for _, y in thinned([(float(n), math.nan) for n in range(2 * POINTS_MAX)]))
+
+
+# The page of other ledgers
+
+
+def test_trains_of_pulses_have_their_page(tmp_path: Path):
+    world = World(rules_of("rtms")).armed()
+    world.ask()
+    world.run_ms(300)
+    world.stop()
+    world.run_ms(300)
+    page = render(of(write(tmp_path, world)))
+    words, _ = words_of(page)
+    assert "amplitude_pct_mso, %MSO" in words
+    assert "n_pulses, pulses" in words
+    assert words.count("amplitude, %MSO") == 1
+
+
+def test_clocks_and_gaps_are_on_the_page(tmp_path: Path):
+    world = World(rules_of()).ready()
+    world.wall_offset_ns += 1_500_000_000
+    world.run_ms(50)
+    world.ticking = False
+    world.run_ms(3_000)
+    world.ticking = True
+    world.stop(ends=True)
+    world.run_ms(50)
+    words, _ = words_of(render(of(write(tmp_path, world))))
+    assert "wall +1.500" in words
+    assert "Drift of the wall clock" in words
+    assert "Gaps: spans" in words
+    assert "the wall clock drifted +1.5000 s" in words
+
+
+def test_nothing_at_all_has_its_page(tmp_path: Path):
+    world = World(rules_of())
+    world.stop(ends=True)
+    world.run_ms(50)
+    words, _ = words_of(render(of(write(tmp_path, world))))
+    for said in (
+        "No trip.",
+        "Nothing was refused.",
+        "Nothing was permitted",
+        "Nobody acted.",
+        "reported no output",
+    ):
+        assert said in words
+
+
+def test_who_signed_is_named(tmp_path: Path):
+    world = World(rules_of())
+    signed = Signed(
+        by="ann", fingerprint="f" * 32, public_key="a" * 64, signature="b" * 128, simulated_only=True, store="/etc",
+    )  # fmt: skip
+    world.rules = msgspec.structs.replace(world.rules, signed=signed)
+    world.stop(ends=True)
+    world.run_ms(50)
+    page = render(of(write(tmp_path, world)))
+    assert "ann" in words_of(page)[0]
+    assert "b" * 128 in page
+    assert "UNSIGNED" not in page
+
+
+def test_a_device_that_strayed_is_on_the_page(tmp_path: Path):
+    material = of(write(tmp_path, strayed()))
+    words, _ = words_of(render(material))
+    assert "THE DEVICE STRAYED" in words
+    assert "device entry " in words
+    assert "Nothing speaks against" not in words
+
+
+def test_a_full_disk_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("controller.finished.summary.put_file", full)
+    done = CALL.invoke(ledger, ["report", str(folder), "--out", str(tmp_path / "x.html")])
+    assert done.exit_code == 2
+    assert done.stderr.endswith("cannot be written: No space left on device; give another place with --out\n")
+
+
+def test_times_that_no_clock_says_are_left_out(tmp_path: Path):
+    """Numbers beyond all floats, hashes made anew: the page is made, and says what it cannot."""
+    lines = write(tmp_path, session()).read_bytes().splitlines()
+    for n, giant in ((5, 10**400), (5, -(10**400)), (-4, 10**400)):
+        held = [msgspec.json.decode(line) for line in lines]
+        held[n]["now"] = [giant, giant, giant]
+        file = tmp_path / "giant.jsonl"
+        file.write_bytes(rechained([json.dumps(each, separators=(",", ":")).encode() for each in held]))
+        assert "LEDGER NOT " in render(of(file))
