@@ -103,6 +103,7 @@ def finish(ended: Ended, device_record: Path | None) -> int:
 def check(
     session: SessionPath,
     limits: LimitsPath,
+    participant: Annotated[str, typer.Option(help="who is to be stimulated")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Name every error of both files at once; then show each effective limit, and which row set it."""
@@ -111,7 +112,7 @@ def check(
     from safety.effective import objections, rows_of_file
 
     try:
-        files = read_files(session, limits)
+        files = read_files(session, limits, participant)
     except NotStarted as error:
         if as_json:
             sys.stdout.write(json.dumps({"ok": False, "errors": str(error).splitlines()}) + "\n")

@@ -65,6 +65,8 @@ def test_who_signed_is_said(folder: Path) -> None:
     put_signature(folder)
     status, out, _ = called(folder, check)
     assert status == 0 and f"\nsigned   signed by officer, key {PRINT}\n" in out
+    assert called(folder, check, "--participant", "SIM-demo")[0] == 0
+    assert called(folder, check, "--participant", "P999")[0] == 1
     told = json.loads(called(folder, check, "--json")[1])
     assert (told["ok"], told["refusals"]) == (True, [])
     assert (told["signed"]["by"], told["signed"]["fingerprint"]) == ("officer", PRINT)

@@ -119,6 +119,14 @@ def test_a_signature_is_written_in_one_way(content: bytes):
     assert str(error.value).isprintable() and len(str(error.value)) < 100
 
 
+@given(st.binary(max_size=BYTES_MAX + 8) | st.binary(max_size=40).map(lambda more: FILE[:-20] + more))
+def test_no_bytes_raise_anything_else(content: bytes):
+    try:
+        assert encoded(decoded(content)) == content
+    except SignatureError:
+        pass
+
+
 def test_the_size_is_bounded_before_anything_is_read():
     with pytest.raises(SignatureError, match="more than 512 bytes"):
         decoded(FILE + b" " * (BYTES_MAX + 1 - len(FILE)))
