@@ -15,6 +15,7 @@ from safety.modalities import (
     check_slew,
     interval_after_ns,
     is_down,
+    keeps_shape,
 )
 from safety.response import is_response, refuses_increase
 from safety.safing import tell
@@ -156,6 +157,14 @@ def carried(state: State, at_ns: int) -> Running | None:
     return running if at_ns + TAKEOVER_NS <= running.until_ns else None
 
 
+def may_put_out(running: Running, at_ns: int) -> bool:
+    """Whether a hold may still put something out at an instant: told of no end, and not long enough at zero."""
+    held = isinstance(running.train.waveform, Hold) and not running.ended
+    return held and (
+        amplitude(running.train) != 0.0 or (running.ceiling != 0.0 and at_ns <= running.settled_ns)
+    )
+
+
 def least_output(running: Running | None, at_ns: int) -> float:
     """The least that comes out at an instant of a hold's lease: from there the next one rises."""
     if running is None or not isinstance(running.train.waveform, Hold):
@@ -188,6 +197,8 @@ def judge_start(rules: Rules, state: State, train: Train, start_ns: int, now: No
         reasons.append(
             reason("ILK-304")
         )  # the train before has set `not_before_ns`; this one asks its own interval
+    if running is not None and may_put_out(running, start_ns) and not keeps_shape(running.train, train):
+        reasons.append(reason("ILK-319"))
     if is_increase(state, train, start_ns) and refuses_increase(rules.limits.response, state.response):
         reasons.append(reason("ILK-314"))
     level = least_output(carried(state, start_ns), start_ns)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from drivers.stimulation import Delivery, Hold, Sonication
+from drivers.stimulation import Delivery, Hold, Pulses, Sonication, Train
 from safety.messages import Request
-from safety.oracle_carriers import amplitude_asked, charging_ma, groups
+from safety.oracle_carriers import amplitude_asked, charging_ma, groups, same_shape
 from safety.oracle_numbers import exact
 
 MS = 1_000_000
@@ -122,6 +122,15 @@ class Course:
 
     def ceiling_at(self, at_ns: int) -> Fraction:
         return max(self.target, self.most) if at_ns <= self.settled_ns else self.target
+
+    def jumps_to(self, train: Train, at_ns: int) -> bool:
+        """Whether a hold of other outputs, or of other pulses, would come in one step: what was put out leads nowhere."""
+        wave, runs = train.waveform, self.request.train.waveform
+        if not isinstance(wave, Hold) or not isinstance(runs, Hold) or self.ceiling_at(at_ns) == 0:
+            return False
+        parts = [sorted((o.name, o.share) for o in each.outputs) for each in (train, self.request.train)]
+        pulsed = isinstance(wave.carrier, Pulses) or isinstance(runs.carrier, Pulses)
+        return parts[0] != parts[1] or (pulsed and not same_shape(wave, runs))
 
     def level(self, at_ns: int) -> Fraction:
         """The least that a hold can put out at an instant: straight to its amplitude, then down after its lease."""

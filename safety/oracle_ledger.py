@@ -395,6 +395,8 @@ class Oracle:
                 isinstance(course.request.train.waveform, Hold) and isinstance(request.train.waveform, Hold)
             ):
                 yield f"{course.request.id} still runs"
+            elif course.jumps_to(request.train, now_ns):
+                yield f"other outputs or pulses than {course.request.id} has, which still puts something out"
 
     def _grounds(self, train: Train, evidence: Evidence, now_ns: int) -> Iterator[str]:
         """Fresh and good evidence, the request's own and the newest, for all that is not a step down."""

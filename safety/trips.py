@@ -142,6 +142,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "ILK-317": ("too many sessions in the window", "wait until one of them has left it"),
     "ILK-318": ("too many days with output in a row", "leave a day without output"),
+    "ILK-319": (
+        "a hold would change more than its amplitude while output is on",
+        "go down to zero, then ask for other outputs or other pulses",
+    ),
     "ILK-321": ("one controller per session, ever", "start a new session"),
     "ILK-322": ("the hello does not fit this session", "compare session, modality and protocol"),
     "ILK-331": ("the person is not named in the limits", "name the person in limits.toml"),

@@ -48,6 +48,7 @@ __all__ = [
     "heat",
     "interval_after_ns",
     "is_down",
+    "keeps_shape",
     "quantities_of",
     "ramp_down_max_ns",
     "ramp_down_ns",
@@ -152,6 +153,26 @@ def is_down(present: Train | None, asked: Train) -> bool:
         for declared in quantities_of(asked.modality)
         if declared.name in after
     )
+
+
+def keeps_shape(present: Train, asked: Train) -> bool:
+    """Whether one hold may take over from another that puts something out: by the same outputs, with the same pulses.
+
+    A ramp leads from one amplitude to another and from nothing else: a contact that joins in, a current that turns round,
+    a pulse that becomes wider would come in one step.
+    """
+    before, after = numbers_of(present), numbers_of(asked)
+    steady = rules_of(asked.modality).steady
+    return (
+        present.modality == asked.modality
+        and _shares(present) == _shares(asked)
+        and before.keys() == after.keys()
+        and all(before[name] == after[name] for name in steady)
+    )
+
+
+def _shares(train: Train) -> dict[str, float]:
+    return {output.name: output.share for output in train.outputs}
 
 
 def _amplitudes_fall(present: Train, asked: Train) -> bool:

@@ -175,6 +175,7 @@ class Implanted:
             formulas=(*FORMULAS, *self.formulas),
             contacts=self.contacts,
             inputs=INPUTS,
+            steady=tuple(declared.name for declared in self.pulses),
             stop="ramp",
             check=self.check,
             check_facts=check_facts,

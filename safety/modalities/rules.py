@@ -95,10 +95,10 @@ def no_heat(train: Train, span_ns: int, reached: float, limits: Limits) -> Expos
 class ModalityRules:
     """One modality. `check`: every reason that refuses a train, but for slew, interval and budgets. `check_facts`: every
     fact that is missing or does not hold today. `rows`: the effective limits. `amplitude_ceiling`: the highest amplitude
-    that would pass now. `exposure`: what a span of a train at an amplitude spends, rounded up; `heat`: what
-    it spends besides, by what the limits say of the participant. `dates`: dated facts of
-    [inputs] beside those of `inputs`. `stop`: how output comes to zero where nothing is broken. `interval_after_ns`: from
-    the *actual* end of a train to the next onset."""
+    that would pass now. `exposure`: what a span of a train at an amplitude spends, rounded up; `heat`: what it spends
+    besides, by what the limits say of the participant. `dates`: dated facts of [inputs] beside those of `inputs`.
+    `steady`: what of a hold, beside its outputs, changes only while nothing comes out. `stop`: how output comes to zero
+    where nothing is broken. `interval_after_ns`: from the *actual* end of a train to the next onset."""
 
     quantities: tuple[Declared, ...]
     budgets: tuple[DeclaredBudget, ...]
@@ -108,6 +108,7 @@ class ModalityRules:
     inputs: tuple[DeclaredInput, ...]
     choices: tuple[DeclaredChoice, ...] = ()
     dates: tuple[str, ...] = ()
+    steady: tuple[str, ...] = ()
     stop: Literal["ramp", "cut"]
     check: Callable[[Train, Limits, Capabilities, Facts], tuple[Reason, ...]]
     check_facts: Callable[[Limits, Facts], tuple[Reason, ...]]

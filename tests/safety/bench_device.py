@@ -253,7 +253,7 @@ class BenchDevice:
         )
         wave = train.waveform
         if isinstance(wave, Hold):
-            target = wave.carrier.amplitude_ma_pp
+            target = amplitude(train)
             ramp_ms = wave.ramp_up_ms if target > level else wave.ramp_down_ms
             ramp_ns = ramp_ms * MS if target != level else 0
             self.line = Line(from_ns=onset_ns, from_a=level, to_ns=onset_ns + ramp_ns, to_a=target)

@@ -18,7 +18,7 @@ from safety.trips import BY_CODE, PERMISSIVES, REFUSALS, TRIPS
 from tests.safety.after_sessions import CLOCKS, HOUR_NS, SECOND_DAY, WALL_NS, after, with_history
 from tests.safety.bench_device import MS
 from tests.safety.histories import past
-from tests.safety.strategies import caps_of, hold, pulses
+from tests.safety.strategies import PAIR, caps_of, hold, pulses
 from tests.safety.world import (
     STRANGER,
     T0,
@@ -374,6 +374,7 @@ REFUSAL_CASES: dict[str, Callable[[], set[str]]] = {
     "ILK-316": after(past(WALL_NS, "rtms", n_pulses=1)),
     "ILK-317": after(*(past(WALL_NS - n * HOUR_NS, on_time_s=1.0) for n in range(1, 5))),
     "ILK-318": after(past(WALL_NS - 24 * HOUR_NS, on_time_s=1.0), budget=SECOND_DAY),
+    "ILK-319": asked(running, train=hold(outputs=PAIR[::2])),
     "ILK-321": second_controller,
     "ILK-322": other_hello,
     "ILK-331": presented(person="eve"),
