@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from safety.events import Now
-from safety.windows import Stamp
+from safety.history import Stamp
 
 
 def now() -> Now:

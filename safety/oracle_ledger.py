@@ -23,6 +23,7 @@ from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.oracle_numbers import Circumstances, exact, said
 from safety.oracle_response import Sign
 from safety.oracle_tacs import HOLD_MS_MAX
+from safety.oracle_windows import Earlier
 from safety.state import Rules
 
 FUTURE_NS = (
@@ -101,9 +102,12 @@ class Oracle:
     pulses: int = 0
     more: dict[str, Fraction] = field(default_factory=dict)
     sign: Sign = field(init=False)
+    earlier: Earlier = field(init=False)
+    wall_offset_ns: int = 0
 
     def __post_init__(self) -> None:
         self.sign = Sign(limits=self.rules.limits.response)
+        self.earlier = Earlier(limits=self.rules.limits, history=self.rules.history)
 
     def take(self, entry: Entry) -> Iterator[str]:
         """One entry: what it says first, then what was done about it."""
@@ -120,6 +124,7 @@ class Oracle:
             self.impedance_kohm = entry.fold.watch.impedance_kohm
             self.evidence = entry.fold.watch.evidence or self.evidence
         now_ns = entry.now.mono_ns
+        self.wall_offset_ns = entry.now.wall_ns - now_ns
         told = self._learn(entry, now_ns)
         if entry.after == "TRIPPED":
             self.strays += [f"entry {entry.seq}: {text}" for text in told]
@@ -325,6 +330,7 @@ class Oracle:
         waiting.until_ns, waiting.onset_at_ns, waiting.permitted_ns = until_ns, onset_at_ns, now_ns
         if fire is not None or request.onset_at_ns >= 0:
             yield from self._interval(request.train, onset_at_ns)
+        yield from self.earlier.too_soon(onset_at_ns + self.wall_offset_ns)
         yield from self._over_budget(waiting, now_ns)
 
     def _renewal(self, course: Course, now_ns: int) -> Iterator[str]:
@@ -489,3 +495,5 @@ class Oracle:
             spent = used.get(name, Fraction(0))
             if spent > budget(name, limits):
                 yield f"{name}: {said(spent)} of {said(budget(name, limits))}"
+        if asked is not None:
+            yield from self.earlier.over(used, now_ns + self.wall_offset_ns)

@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safety import clocks
 from safety.admission import Refused
 from safety.chained import BrokenChain
+from safety.history import Stamp
 from safety.limit_values import Budget, Limits, Person, Spacing
 from safety.site import SiteError, state_directory
 from safety.site_list import StoreError
 from safety.store import append_confirmation, create, read_store, store_path
 from safety.store_records import Created, DateConfirmed, StoreAct, history_of, signed_bytes
 from safety.trips import PERMISSIVES
-from safety.windows import Stamp, clock_trouble, next_start_wall_ns, room, waits
+from safety.windows import clock_trouble, next_start_wall_ns, room, waits
 
 
 def new_participant(

@@ -24,6 +24,7 @@ DECIDING = (
         "response",
         "exposures",
         "windows",
+        "history",
         "storing",
         "store_records",
         "chained",

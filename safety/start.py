@@ -18,6 +18,7 @@ from safety import clocks, serials
 from safety.admission import Admitted, Refused, admit
 from safety.device import DeviceHost
 from safety.entries import Genesis
+from safety.history import History
 from safety.latch import Latched, LatchFile, said, trip_of
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
@@ -42,7 +43,7 @@ from safety.software import software
 from safety.state import Rules, State, Watch
 from safety.store import Store, open_store
 from safety.trips import PERMISSIVES
-from safety.windows import History, clock_trouble
+from safety.windows import clock_trouble
 
 REFUSED = 3
 SWITCH_S = 0.0002  # the deciding thread waits no longer than this for the ledger's thread to let go

@@ -13,12 +13,12 @@ from drivers.link import ToHost
 from drivers.stimulation import Train, Value
 from safety.dose import Dose
 from safety.events import LedgerTrouble
+from safety.history import History
 from safety.limit_values import Limits, Signed
 from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
 from safety.response import Response
 from safety.store_records import Record
 from safety.trips import How
-from safety.windows import History
 
 
 class Rules(Value, frozen=True):

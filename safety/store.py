@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safety.chained import BrokenChain, Chain, read_chain
+from safety.history import History, Stamp
 from safety.limit_values import Limits
 from safety.regular_file import sync_directory
 from safety.site_list import SITE_LIST, Anchor, AnchorKind, Lines, StoreError, anchor, newest, site_list
 from safety.store_records import DateConfirmed, Record, body_of, history_of, records_of
-from safety.windows import History, Stamp
 
 BYTES_MAX = 268_435_456  # own choice: a course of reservations every few seconds takes some 20 MB
 PARTICIPANTS = "participants"

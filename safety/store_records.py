@@ -15,9 +15,10 @@ from safety.acts import is_signed_by
 from safety.chained import BrokenChain, Chain
 from safety.dose import MARK_NS
 from safety.exposures import NOTHING, greatest, plus
+from safety.history import Course, History, Past, Stamp
 from safety.limit_values import Limits
 from safety.modalities import Exposure
-from safety.windows import DAY_NS, Course, History, Past, Stamp
+from safety.windows import DAY_NS
 
 # Own choice: after the last reservation, the longest that an output rests on it, waits for its onset, and lasts.
 LAST_OUT_NS = MARK_NS + 15_000_000_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from safety.dose import Dose, committed
 from safety.events import Now
 from safety.exposures import minus
+from safety.history import Stamp
 from safety.state import Rules, ToStore
 from safety.store_records import Reserved, Settled
-from safety.windows import Stamp
 
 
 def reservation(rules: Rules, dose: Dose, now: Now) -> ToStore:

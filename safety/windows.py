@@ -15,6 +15,7 @@ import msgspec
 from drivers.stimulation import Modality, Value
 from safety.events import Now
 from safety.exposures import NOTHING, spent_of
+from safety.history import Course, History
 from safety.limit_values import Budget, Limits, Spacing
 from safety.modalities import Exposure, budgets_of, spacing_of
 from safety.modalities.bounds import as_float, exact, is_number
@@ -24,48 +25,6 @@ WINDOW_NS = {"24h": DAY_NS, "7d": 7 * DAY_NS}
 JUMP_NS = 2_000_000_000  # design section 4: as far as the wall clock may be off within a boot
 NEVER_NS = 2**62
 NO_NUMBER = 2.0**62  # told of a sum that is none
-
-
-class Past(Value, frozen=True):
-    """One earlier session with output: from its first to its last, and what it spent."""
-
-    modality: Modality
-    first_wall_ns: int
-    last_wall_ns: int
-    spent: Exposure
-
-
-class Course(Value, frozen=True):
-    """All earlier sessions of one modality together."""
-
-    modality: Modality
-    spent: Exposure
-    n_sessions: int
-
-
-class Stamp(Value, frozen=True, array_like=True):
-    """When the store was written to: the wall clock, and the clock of that boot, which nobody sets."""
-
-    boot_id: str
-    boot_ns: int
-    wall_ns: int
-
-
-class History(Value, frozen=True):
-    """What is known of a participant before a session. `past` is every session that a window, a gap or a wash-out can
-    still ask for. `last`: the store's last entry; `vouched`: a named person vouches for the date of this boot.
-    `utc_offset_s` makes calendar days of wall times. The heads anchor store and site in the ledger."""
-
-    participant: str
-    past: tuple[Past, ...]
-    courses: tuple[Course, ...]
-    last: Stamp
-    boot_id: str
-    vouched: bool
-    utc_offset_s: int
-    store_seq: int
-    store_head: str
-    site_head: str
 
 
 class Session(Value, frozen=True):

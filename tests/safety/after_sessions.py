@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from safety.history import Past, Stamp
 from safety.limit_values import Budget
-from safety.windows import Past, Stamp
 from tests.safety.histories import BOOT, history_with, past
 from tests.safety.world import T0, World, bend_rules, rules_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drivers.stimulation import Modality
 from safety.exposures import NOTHING, plus
+from safety.history import Course, History, Past, Stamp
 from safety.modalities import Exposure
-from safety.windows import Course, History, Past, Stamp
 
 BOOT = "boot-1"
 MADE_WALL_NS = 1_779_000_000_000_000_000

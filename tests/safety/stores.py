@@ -8,12 +8,12 @@ import msgspec
 
 from safety import clocks
 from safety.exposures import NOTHING
+from safety.history import History, Stamp
 from safety.limit_values import Limits, Person
 from safety.modalities import Exposure
 from safety.participants import new_participant
 from safety.store import Store, open_store
 from safety.store_records import Reserved, Settled, body_of
-from safety.windows import History, Stamp
 from tests.safety.world import PEOPLE, rules_of
 
 LIMITS = rules_of().limits

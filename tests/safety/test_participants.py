@@ -10,11 +10,11 @@ import pytest
 
 from safety import clocks
 from safety.admission import Refused
+from safety.history import History
 from safety.participants import confirm_date, new_participant, said_of, standing
 from safety.site_list import site_list
 from safety.store import read_store, store_path
 from safety.store_records import DateConfirmed, history_of
-from safety.windows import History
 from tests.safety.stores import LIMITS, after, crashed, let_go, made, opened, person, put, reserved
 from tests.safety.world import PEOPLE
 

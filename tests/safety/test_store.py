@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safety import clocks
 from safety.admission import Refused
 from safety.chained import FIRST, LINE_BYTES_MAX, BrokenChain, next_line, read_chain
+from safety.history import Course, History, Past, Stamp
 from safety.participants import confirm_date
 from safety.site_list import StoreError, site_list
 from safety.store import BYTES_MAX, read_store, store_path
@@ -29,7 +30,6 @@ from safety.store_records import (
     sessions_of,
     signed_bytes,
 )
-from safety.windows import Course, History, Past, Stamp
 from tests.safety.stores import (
     LIMITS,
     S,

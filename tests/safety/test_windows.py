@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from drivers.stimulation import Modality
 from safety.events import Now
 from safety.exposures import NOTHING
+from safety.history import History, Past, Stamp
 from safety.judging import allowed_now
 from safety.limit_values import Budget, Limits
 from safety.messages import Refusal
@@ -24,10 +25,7 @@ from safety.windows import (
     NO_NUMBER,
     NO_SESSION,
     WINDOW_NS,
-    History,
-    Past,
     Session,
-    Stamp,
     binding,
     budgets_in_force,
     clock_trouble,

@@ -1,0 +1,48 @@
+"""What is known of a participant before a session: values only, read from the store, embedded whole in Genesis."""
+
+from __future__ import annotations
+
+from drivers.stimulation import Modality, Value
+from safety.modalities import Exposure
+
+
+class Past(Value, frozen=True):
+    """One earlier session with output: from its first to its last, and what it spent."""
+
+    modality: Modality
+    first_wall_ns: int
+    last_wall_ns: int
+    spent: Exposure
+
+
+class Course(Value, frozen=True):
+    """All earlier sessions of one modality together."""
+
+    modality: Modality
+    spent: Exposure
+    n_sessions: int
+
+
+class Stamp(Value, frozen=True, array_like=True):
+    """When the store was written to: the wall clock, and the clock of that boot, which nobody sets."""
+
+    boot_id: str
+    boot_ns: int
+    wall_ns: int
+
+
+class History(Value, frozen=True):
+    """What is known of a participant before a session. `past` is every session that a window, a gap or a wash-out can
+    still ask for. `last`: the store's last entry; `vouched`: a named person vouches for the date of this boot.
+    `utc_offset_s` makes calendar days of wall times. The heads anchor store and site in the ledger."""
+
+    participant: str
+    past: tuple[Past, ...]
+    courses: tuple[Course, ...]
+    last: Stamp
+    boot_id: str
+    vouched: bool
+    utc_offset_s: int
+    store_seq: int
+    store_head: str
+    site_head: str
