@@ -21,7 +21,17 @@ from drivers.link import (
     StopDevice,
     ToHost,
 )
-from drivers.stimulation import Delivery, Hold, PulseTrain, Sonication, Train, amplitude, n_pulses
+from drivers.stimulation import (
+    BurstTrain,
+    Delivery,
+    Hold,
+    PulseTrain,
+    Sonication,
+    Train,
+    amplitude,
+    n_pulses,
+    with_amplitude,
+)
 from drivers.stimulator import DeviceStatus
 
 MS = 1_000_000
@@ -194,12 +204,19 @@ class BenchDevice:
         span_ns = to_ns - self.now_ns
         if a > 0.0 or b > 0.0:
             self.on_time_ns += span_ns
-            self.charge_c += (a + b) / 4.0 / 1000.0 * span_ns / 1e9
+            self.charge_c += self._charging_ma((a + b) / 2.0) / 1000.0 * span_ns / 1e9
         if b > a:
             self.rise_ma_per_s = max(self.rise_ma_per_s, (b - a) / (span_ns / 1e9))
         if self.going is not None:
             self.going.peak = max(self.going.peak, a, b)
         self.now_ns = to_ns
+
+    def _charging_ma(self, level: float) -> float:
+        """What of a level counts as charge, by the carrier that comes out."""
+        if self.going is None:
+            return 0.0
+        wave = with_amplitude(self.going.train, level).waveform
+        return wave.carrier.charging_ma if isinstance(wave, Hold) else 0.0
 
     def _due_ns(self) -> int | None:
         dues = []
@@ -290,6 +307,11 @@ def _next_ns(going: Going) -> int:
     wave = going.train.waveform
     if isinstance(wave, PulseTrain):
         return going.onset_ns + round(going.pulses / wave.rate_hz * 1e9)
+    if isinstance(wave, BurstTrain):
+        if going.pulses == n_pulses(going.train):
+            return going.onset_ns + round(wave.n_bursts / wave.bursts_hz * 1e9)
+        burst, pulse = divmod(going.pulses, wave.pulses_per_burst)
+        return going.onset_ns + round((burst / wave.bursts_hz + pulse / wave.rate_in_burst_hz) * 1e9)
     assert isinstance(wave, Sonication)
     if going.pulses == n_pulses(going.train):
         return going.onset_ns + wave.sonication_ms * MS
