@@ -74,6 +74,7 @@ class HeldCurrent:
     spacing: tuple[DeclaredSpacing, ...] = SPACING
     contacts: DeclaredContacts = CONTACTS
     inputs: tuple[DeclaredInput, ...] = ()
+    steady: tuple[str, ...] = ()
     facts: Callable[[Limits, Facts], tuple[Reason, ...]] = check_facts
     also: Callable[[Train, Limits], list[Reason]] = nothing_else
 
@@ -91,6 +92,7 @@ class HeldCurrent:
             formulas=(),
             contacts=self.contacts,
             inputs=self.inputs,
+            steady=self.steady,
             stop="ramp",
             check=self.check,
             check_facts=self.facts,

@@ -27,6 +27,7 @@ from safety.modalities.tens_numbers import (
     DENSITY_RMS,
     ENERGY,
     OPEN_CIRCUIT,
+    PULSES,
     SLEW_RATE,
     SPACING,
 )
@@ -151,6 +152,7 @@ CURRENT = skin.HeldCurrent(
     spacing=SPACING,
     contacts=CONTACTS,
     inputs=(OPEN_CIRCUIT,),
+    steady=tuple(declared.name for declared in PULSES),
     facts=check_facts,
     also=also,
 )

@@ -151,10 +151,8 @@ ENERGY = Declared(
     edition="web page",
     status="verified",
 )
-ASKED = (
-    *(AMPLITUDE, WIDTH, GAP, SECOND_WIDTH, RATE, PER_BURST, IN_BURST),
-    *(RAMP_UP, RAMP_DOWN, DURATION),
-)
+PULSES = (WIDTH, GAP, SECOND_WIDTH, RATE, PER_BURST, IN_BURST)
+ASKED = (AMPLITUDE, *PULSES, RAMP_UP, RAMP_DOWN, DURATION)
 
 BUDGETS = (
     DeclaredBudget(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drivers.stimulation import Train, duration_ns, n_pulses
-from safety import dose as doses
+from safety.exposures import NOTHING, plus
 from safety.limits import Limits, load
 from safety.modalities import (
     Exposure,
@@ -23,7 +23,7 @@ from safety.modalities import (
 from safety.modalities.tbs_numbers import BURSTS, PULSES_PER_BURST, RATE_IN_BURST
 from tests.safety.examples.example import TODAY
 from tests.safety.examples.tbs import bursts
-from tests.safety.modality_limits import codes, without_layers
+from tests.safety.modality_limits import codes, over_session, without_layers
 from tests.safety.strategies import FACTS, caps_of, document, limits_of, quantity_of, row, to_toml
 
 CAPS = caps_of("tbs")
@@ -150,12 +150,12 @@ def test_a_threshold_measured_outside_the_file_s_validity_is_refused_with_its_ke
 
 
 def test_a_block_of_six_hundred_pulses_is_twenty_trains():
-    limits, spent = limits_of("tbs"), doses.NOTHING
+    limits, spent = limits_of("tbs"), NOTHING
     for _ in range(20):
-        spent = doses.plus(spent, exposure(bursts(), 2_000_000_000, 32.0))
-        assert doses.over_budget(limits, spent) == ()
-    one_more = doses.plus(spent, exposure(bursts(n_bursts=1), 200_000_000, 32.0))
-    assert {b.name for b, _ in doses.over_budget(limits, one_more)} == {"n_pulses", "on_time_s"}
+        spent = plus(spent, exposure(bursts(), 2_000_000_000, 32.0))
+        assert over_session(limits, spent) == ()
+    one_more = plus(spent, exposure(bursts(n_bursts=1), 200_000_000, 32.0))
+    assert set(over_session(limits, one_more)) == {"n_pulses", "on_time_s"}
 
 
 def test_a_span_holds_whole_bursts():

@@ -10,12 +10,11 @@ import msgspec
 import pytest
 
 from drivers.stimulation import Output, Train
-from safety import dose as doses
 from safety.limits import Limits, load
 from safety.modalities import amplitude_ceiling, check, check_slew, exposure, quantities_of, rows
 from safety.modalities.tdcs import CURRENT
 from tests.safety.examples.tdcs import direct
-from tests.safety.modality_limits import codes, without_layers
+from tests.safety.modality_limits import codes, over_session, without_layers
 from tests.safety.strategies import FACTS, caps_of, document, limits_of, quantity_of, row, to_toml
 
 CAPS = caps_of("tdcs")
@@ -58,12 +57,12 @@ def test_four_mA_for_forty_minutes_is_ended_by_the_charge_after_thirty():
     limits = load(to_toml(doc))
     for minutes, over in ((29, ()), (30, ()), (31, ("charge_c",)), (40, ("charge_c",))):
         spent = exposure(direct(4.0), minutes * MIN_NS, 4.0)
-        assert tuple(b.name for b, _ in doses.over_budget(limits, spent)) == over, minutes
+        assert over_session(limits, spent) == over, minutes
     assert exposure(direct(4.0), 40 * MIN_NS, 4.0).charge_c == 9.6
     just = exposure(direct(4.0), 30 * MIN_NS + 1_000, 4.0)
-    assert [b.name for b, _ in doses.over_budget(limits, just)] == ["charge_c"]
+    assert over_session(limits, just) == ("charge_c",)
     weak = exposure(direct(1.0), 40 * MIN_NS + 1_000, 1.0)  # weaker, time binds
-    assert [b.name for b, _ in doses.over_budget(limits, weak)] == ["on_time_s"]
+    assert over_session(limits, weak) == ("on_time_s",)
 
 
 @pytest.mark.parametrize("bad", ["charge_c", "on_time_s"])
@@ -120,7 +119,7 @@ def test_without_a_budget_nothing_can_be_spent_and_without_an_area_nothing_passe
     limits = limits_of("tdcs")
     none = msgspec.structs.replace(limits, budgets=())
     assert codes(check(direct(), none, WIDE, FACTS)) == []  # the budget itself, 0, refuses every dose
-    assert doses.over_budget(limits_of("tdcs"), exposure(direct(), 10**15, 1.0))
+    assert over_session(limits_of("tdcs"), exposure(direct(), 10**15, 1.0))
     bare = tuple(msgspec.structs.replace(c, area_cm2=None) for c in limits.contacts)
     found = check(direct(), msgspec.structs.replace(limits, contacts=bare), WIDE, FACTS)
     assert [(r.code, r.quantity) for r in found] == [("ILK-105", "area_cm2")]

@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.stimulation import Train
-from safety import dose as doses
 from safety.limits import Limits, load
 from safety.modalities import WrongTrain, budgets_of, check, check_facts, exposure, rules_of
 from safety.modalities.tens import ROOT_STEP, root_up
 from tests.safety.documents import bent, key_lines
 from tests.safety.examples.tens import surface
-from tests.safety.modality_limits import without_layers
+from tests.safety.modality_limits import over_session, without_layers
 from tests.safety.strategies import FACTS, caps_of, document, limits_of, quantity_of, row, to_toml
 
 CAPS = caps_of("tens")
@@ -233,8 +232,8 @@ def test_charge_is_that_of_the_first_phases():
 def test_an_hour_ends_a_session_and_three_days_a_row():
     limits = without_layers("tens")
     hour = exposure(surface(), 1800 * 10**9, 20.0)
-    assert doses.over_budget(limits_of("tens"), hour) == ()
+    assert over_session(limits_of("tens"), hour) == ()
     over = exposure(surface(), 1800 * 10**9 + 1, 20.0)
-    assert [b.name for b, _ in doses.over_budget(limits_of("tens"), over)] == ["on_time_s"]
+    assert over_session(limits_of("tens"), over) == ("on_time_s",)
     assert limits.budget("n_days", "in_a_row") == 3.0
     assert [(b.name, b.high) for b in budgets_of("tens") if b.scope == "in_a_row"] == [("n_days", 3.0)]

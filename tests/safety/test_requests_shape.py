@@ -17,7 +17,7 @@ from tests.safety.test_oracle_ledger import ledger_of
 from tests.safety.world import World
 from tests.safety.worlds import armed
 
-HELD: tuple[Modality, ...] = ("tacs", "tdcs", "trns", "dbs")
+HELD: tuple[Modality, ...] = ("tacs", "tdcs", "trns", "tens", "dbs")
 
 
 def going(modality: Modality, train: Train | None = None) -> World:
@@ -76,6 +76,12 @@ def test_pulses_do_not_widen_at_once(bent: dict[str, Any]):
     world = going("dbs")
     asked = EXAMPLES["dbs"].train(**bent)
     assert world.codes(world.ask(asked)) == {"ILK-319"}
+
+
+@pytest.mark.parametrize("bent", [{"width_us": 90.0}, {"rate_hz": 90.0}, {"gap_us": 20.0}])
+def test_pulses_through_the_skin_do_not_change_at_once(bent: dict[str, Any]):
+    world = going("tens")
+    assert world.codes(world.ask(EXAMPLES["tens"].train(**bent))) == {"ILK-319"}
 
 
 def test_an_alternating_current_may_follow_its_rhythm():
