@@ -71,8 +71,10 @@ def measure(folder: Path, budget_s: float) -> list[str]:
         home = folder / f"{name}-{hashlib.sha256(piece.read_bytes()).hexdigest()[:8]}"
         if (home / "done").exists():
             continue
-        if time.monotonic() >= end_s:
-            left.append(f"{name}: not yet")
+        if time.monotonic() >= end_s or digest() != folder.name:
+            left.append(
+                f"{name}: not yet" if digest() == folder.name else f"{name}: the code has changed meanwhile"
+            )
             continue
         begun_s = time.monotonic()
         why = _measure(piece, home)

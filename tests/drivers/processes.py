@@ -35,6 +35,7 @@ from drivers.link import (
     from_host,
 )
 from drivers.stimulation import Delivery, Train
+from tests.bounded import line_of
 from tests.drivers.host_of import finder
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +155,7 @@ class HostProcess(HostLink):
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(5)
             raise
         finally:
             assert self.process.stderr is not None
@@ -173,7 +174,7 @@ class HostThread(HostLink):
         super().__init__(folder)
         self.theirs.setblocking(False)
         self._status: list[int] = []
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def __enter__(self) -> HostThread:
@@ -220,7 +221,7 @@ class Emulator:
             text=True,
         )
         assert self.process.stdout is not None
-        self.endpoint: str = json.loads(self.process.stdout.readline())["endpoint"]
+        self.endpoint: str = json.loads(line_of(self.process.stdout))["endpoint"]
 
     def __enter__(self) -> Emulator:
         return self

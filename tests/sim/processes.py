@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bounded import line_of
 from tests.sim.open_device_bench import opened, sealed
 
 DEADLINE_S = 5.0
@@ -27,7 +28,7 @@ class Process:
             stdout=subprocess.PIPE,
         )
         assert self.popen.stdin is not None and self.popen.stdout is not None
-        self.ready: dict[str, str] = json.loads(self.popen.stdout.readline())
+        self.ready: dict[str, str] = json.loads(line_of(self.popen.stdout))
 
     def type(self, line: str) -> None:
         """A line on its standard input."""
@@ -51,7 +52,7 @@ def running(module: str, *arguments: str | Path) -> Iterator[Process]:
         yield process
     finally:
         process.popen.kill()
-        process.popen.wait()
+        process.popen.wait(DEADLINE_S)
         for pipe in (process.popen.stdin, process.popen.stdout):
             if pipe is not None:
                 pipe.close()

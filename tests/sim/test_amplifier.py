@@ -25,6 +25,7 @@ from sim.amplifier import Amplifier, Options, main
 from sim.amplifier_faults import RAIL_UV, Faults, Push, parse, rate_factor
 from sim.leadfield import CH_NAMES
 from sim.patient_verb import patient
+from tests.bounded import line_of
 
 Floats = NDArray[np.float64]
 Start = Callable[..., tuple["subprocess.Popen[str]", dict[str, str]]]
@@ -162,8 +163,7 @@ def test_what_is_over_a_second_late_is_lost_and_the_rest_goes_on() -> None:
 
 
 def _line(pipe: IO[str] | None) -> str:
-    assert pipe is not None
-    return pipe.readline()
+    return line_of(pipe).decode()
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def test_the_process_finds_a_socket_in_use(tmp_path: Path):
         done = run_to_end("sim.relay", *arguments, cwd=tmp_path)
         assert done.returncode == 2 and "another process listens" in done.stderr
         process.popen.kill()
-        process.popen.wait()
+        process.popen.wait(5.0)
     with running("sim.relay", *arguments) as process:  # what the killed one left behind is no obstacle
         assert process.end() == 0
     assert not listen.exists()

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +31,8 @@ from safety.messages import ActResult, Permit, StatusReport
 from safety.software import software
 from safety.verify import Verdict, read, replayed, verify
 from sim.record import Record, Rx, State, load, zero_since
+from tests.bounded import line_of
+from tests.bounded import together as together
 from tests.system.fresh import fresh_participant
 from tests.system.played_controller import (
     SESSION_DIGEST,
@@ -57,13 +58,6 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S)
     while not condition():
         assert time.monotonic() < end_s, f"not within {timeout_s} s: {what}"
         time.sleep(0.002)
-
-
-def together(*tries: Callable[[], None]) -> None:
-    """Several rigs at once: most of a try is waiting. The first failure is raised when all have ended."""
-    with ThreadPoolExecutor(len(tries)) as pool:
-        for done in [pool.submit(each) for each in tries]:
-            done.result()
 
 
 @functools.cache
@@ -181,8 +175,7 @@ def _spawn(module: str, arguments: list[str], environment: Mapping[str, str]) ->
 
 
 def _ready(process: subprocess.Popen[bytes]) -> dict[str, object]:
-    assert process.stdout is not None
-    found = json.loads(process.stdout.readline())
+    found = json.loads(line_of(process.stdout))
     assert isinstance(found, dict)
     return found
 

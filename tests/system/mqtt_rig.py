@@ -205,5 +205,5 @@ def tls_files(folder: Path) -> Path:
         )
     )
     command = ["mosquitto_passwd", "-b", "-c", str(folder / "users"), "rig", "s3cret"]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, timeout=WAIT_S)
     return folder / "cert.pem"

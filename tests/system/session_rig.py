@@ -26,6 +26,7 @@ from safety.software import software
 from safety.verify import verify
 from sim import record
 from sim.demo import FILES, PERSON, SERIAL
+from tests.bounded import line_of
 from tests.system.fresh import fresh_participant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,7 +220,7 @@ class Rig:
         )
         self.parts[name] = popen
         assert popen.stdout is not None
-        ready: dict[str, object] = json.loads(popen.stdout.readline())
+        ready: dict[str, object] = json.loads(line_of(popen.stdout))
         return ready
 
     def files(
@@ -336,7 +337,7 @@ def _end(popen: subprocess.Popen[bytes]) -> None:
         popen.wait(5.0)
     except subprocess.TimeoutExpired:
         popen.kill()
-        popen.wait()
+        popen.wait(5.0)
 
 
 @contextmanager

@@ -8,12 +8,13 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.bounded import Side
 from tests.system.session_rig import COMMAND, EAGER_TACS, Rig, ledger_is_sound, permits, rig
 
 pytestmark = pytest.mark.system
@@ -231,7 +232,7 @@ def called(folder: Path, case: Call) -> Said:
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Said]]]:
     """Every case, a few side by side."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with Side(AT_ONCE) as pool:
         yield {
             name: pool.submit(called, tmp_path_factory.mktemp("bad"), case)
             for name, (case, _, _) in CASES.items()

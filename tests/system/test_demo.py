@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from safety.ledger_verbs import verdict_on
 from sim import record
 from sim.leadfield import montage
 from sim.patient import Patient, preset
+from tests.bounded import Side
 from tests.system.session_rig import (
     COMMAND,
     EAGER_RTMS,
     EAGER_TACS,
+    SESSION_S,
     Rig,
     Session,
     permits,
@@ -100,7 +102,8 @@ def demonstrated(folder: Path, modality: str, changes: Mapping[str, str]) -> Dem
         assert found is not None
         heard = {stream: Listener(f"{found[1]}-{stream}") for stream in STREAMS}
         there = dict(heard)
-        while session.popen.poll() is None and there:
+        end_s = time.monotonic() + SESSION_S
+        while session.popen.poll() is None and there and time.monotonic() < end_s:
             there = {stream: listener for stream, listener in there.items() if listener.take()}
         status = session.wait()
         return Demo(
@@ -111,7 +114,7 @@ def demonstrated(folder: Path, modality: str, changes: Mapping[str, str]) -> Dem
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Demo]]]:
     """One of each modality, side by side."""
-    with ThreadPoolExecutor(2) as pool:
+    with Side(2) as pool:
         yield {
             modality: pool.submit(demonstrated, tmp_path_factory.mktemp(modality), modality, changes)
             for modality, changes in (("tacs", EAGER_TACS), ("rtms", EAGER_RTMS))

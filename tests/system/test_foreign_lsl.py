@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import mne
 import numpy as np
@@ -22,7 +23,9 @@ import pytest
 
 from controller.recorder import recorded_blocks, recorded_spec
 from sim import record
+from tests.bounded import Side
 from tests.controller.material import recordings
+from tests.system.interlock_rig import until
 from tests.system.session_rig import (
     EAGER_TACS,
     PERSON,
@@ -108,13 +111,21 @@ def played(made: Rig, file: str, sfreq_hz: int) -> Seen:
     return Seen(rig=made, session=session, status=session.wait())
 
 
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @functools.cache
 def player_python() -> Path:
     """Python of an environment with mne-lsl, made once for this machine (40 s)."""
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / f"mne-lsl-{MNE_LSL}-py{sys.version_info.major}{sys.version_info.minor}"
     with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        until(lambda: _locked(lock), "the lock of whoever makes it now", 350.0)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             python = str(folder / "bin" / "python")
@@ -281,7 +292,7 @@ Stage = Callable[[str], Seen]
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Every scene, a few side by side; a test takes the one that it asks for."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with Side(AT_ONCE) as pool:
         found: dict[str, Future[Seen]] = {
             name: pool.submit(staged, tmp_path_factory.mktemp(name), scene) for name, scene in SCENES.items()
         }

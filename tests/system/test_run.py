@@ -6,13 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sim import record
+from tests.bounded import Side
 from tests.system.session_rig import EAGER_TACS, Rig, Session, ledger_is_sound, rig, run_folder_is_whole
 
 pytestmark = pytest.mark.system
@@ -143,7 +144,7 @@ def struck(folder: Path, blow: Blow) -> Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Done]]]:
     """Every blow, two sessions at a time."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with Side(AT_ONCE) as pool:
         yield {name: pool.submit(struck, tmp_path_factory.mktemp(name), blow) for name, blow in BLOWS.items()}
 
 
