@@ -153,7 +153,7 @@ def event_words(event: Event) -> str:
         case HostSaid(message=Delivered(delivery=delivery)):
             return delivery_words(delivery)
         case HostSaid(message=Status(status=status)):
-            fault = f", fault {status.fault}" if status.fault else ""
+            fault = f", fault {status.fault}" if status.fault not in ("", "none") else ""
             return f"device is {status.state}, {status.amplitude:g} out{fault}"
         case HostSaid(message=CallFailed(call=call, code=code, text=text)):
             return f"device call {call} failed: {code} {text}"

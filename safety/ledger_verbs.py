@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -161,9 +162,9 @@ def told(verdict: Verdict) -> dict[str, object]:
 
 
 def ledger_file(path: Path) -> Path:
-    """The ledger of a run folder, or the file itself; ends with 2 where there is none."""
-    file = path / LEDGER if path.is_dir() else path
-    if not file.exists():
+    """The ledger of a run folder, or the file itself; ends with 2 where there is none that this user may reach."""
+    file = path / LEDGER if os.path.isdir(path) else path  # never raises, where Path.is_dir may
+    if not os.path.isfile(file):
         refuse(f"{file}: No such file; give a ledger.jsonl, or a run folder", USAGE)
     return file
 

@@ -4,6 +4,7 @@ told apart."""
 from __future__ import annotations
 
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -110,6 +111,10 @@ def test_what_is_damaged_and_what_is_not_there(path: Path, tmp_path: Path):
     assert err.startswith(f"nociloop: {bad}: the first line is no ledger's")
     status, _, err = called("verify", tmp_path / "nowhere")
     assert (status, err.count("\n")) == (2, 1)
+    os.mkfifo(tmp_path / "fifo")  # nobody writes to it: to read it would wait for ever
+    for strange in (tmp_path / "fifo", "/dev/zero", "/dev/null"):
+        for verb in ("verify", "show"):
+            assert called(verb, strange)[0] == 2
     status, _, err = called("verify", tmp_path)  # a folder without a ledger
     assert (status, "give a ledger.jsonl, or a run folder" in err) == (2, True)
 
