@@ -140,7 +140,7 @@ def stops(material: Material) -> str:
     """Each way to zero, by the ledger's own clock."""
     rows = [
         (
-            f"{each.at_s:.3f}", each.code or "–", each.why, number(each.output), _ms(each.ended_ms), _ms(each.zero_ms),
+            each.code or "–", f"{each.at_s:.3f}", each.why, number(each.output), _ms(each.ended_ms), _ms(each.zero_ms),
             _ms(each.relay_ms),
         )
         for each in stops_of(material.genesis, material.entries, material.ledger.slices)
@@ -148,7 +148,7 @@ def stops(material: Material) -> str:
     return section(
         "Time to zero of each stop",
         table(
-            ("#at, s", "code", "what led to it", "#output before", "#last output ended, ms", "#zero confirmed, ms",
+            ("code", "#at, s", "what led to it", "#output before", "#last output ended, ms", "#zero confirmed, ms",
              "#relay seen open, ms"),
             rows,
             "From the decision, on the interlock's monotonic clock. Last output ended: the end of the last slice with "

@@ -81,7 +81,7 @@ def cards(material: Material) -> Iterator[str]:
     unconfirmed = sum(math.isnan(each.zero_ms) for each in stops)
     yield card(
         "Slowest way to zero", "–" if math.isnan(slowest) else f"{slowest:.0f} ms",
-        f"{len(stops)} stops" + (f", {unconfirmed} without a confirmed zero" if unconfirmed else ""),
+        f"stops: {len(stops)}" + (f", {unconfirmed} without a confirmed zero" if unconfirmed else ""),
         "bad" if unconfirmed else "",
     )  # fmt: skip
 
@@ -162,6 +162,7 @@ def refusals(material: Material) -> str:
         numbers = (
             (number(each.value, 6), number(each.limit, 6), number(each.margin, 6))
             if each.quantity
+            and (each.value or each.limit)  # a reason that names a row and no number has zeros
             else ("–",) * 3
         )
         where = f"{each.quantity}, set by {each.set_by}" if each.quantity else "–"
