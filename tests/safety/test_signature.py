@@ -149,6 +149,17 @@ def test_a_second_signature_cannot_be_made_of_the_first():
     assert fits(DIGEST, r + s.to_bytes(32, "little").hex(), PUBLIC)
 
 
+def test_each_number_is_in_hex_whole_and_in_lower_case():
+    """What a careless reader would take for the same, and what its holder did sign."""
+    good = SIGNATURE.signature
+    assert not fits(DIGEST, good.upper(), PUBLIC)
+    assert not fits(DIGEST, good, PUBLIC.upper())
+    assert not fits(DIGEST, f"{good[:2]} {good[2:]}", PUBLIC)
+    for digest in ("", DIGEST[:-1], DIGEST.upper(), "any text"):
+        assert not fits(digest, KEY.sign(b"nociloop limits 1\n" + digest.encode()).hex(), PUBLIC)
+    assert fits(DIGEST, KEY.sign(b"nociloop limits 1\n" + DIGEST.encode()).hex(), PUBLIC)
+
+
 def test_a_signed_act_is_no_signature_of_limits():
     act = Act(
         act="arm", person="bob", session_id="s", nonce="n", reason=DIGEST, expires_wall_ns=1, signature=""
@@ -160,10 +171,11 @@ def test_a_signed_act_is_no_signature_of_limits():
 
 @given(st.text(), st.text(), st.text())
 def test_nothing_makes_the_verification_raise(digest: str, signature: str, key: str):
-    assert not fits(digest, signature, key)
-    assert not fits(DIGEST, signature, PUBLIC)
-    assert not fits(DIGEST, SIGNATURE.signature, key)
-    assert not fits(digest, SIGNATURE.signature, PUBLIC)
+    assert fits(digest, signature, key) is False
+    assert fits(DIGEST, signature, PUBLIC) is False
+    assert fits(DIGEST, SIGNATURE.signature, key) is False
+    assert fits(digest, SIGNATURE.signature, PUBLIC) is False
+    assert fits(DIGEST, sign(OTHER, CONTENT).signature, PUBLIC) is False
 
 
 def test_what_a_ledger_says_of_a_signature_holds_by_its_own_numbers():
