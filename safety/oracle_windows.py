@@ -46,7 +46,13 @@ MOST: Mapping[Modality, Rows] = {
     "tdcs": TES,
     "trns": TES,
     "rtms": RTMS,
-    "tbs": {**RTMS, ("24h", "n_pulses"): F(18_000)},
+    # Blocks of 600 pulses, ten a day on five days.
+    "tbs": {
+        **RTMS,
+        ("24h", "n_pulses"): F(6000),
+        ("7d", "n_pulses"): F(30_000),
+        ("course", "n_pulses"): F(30_000),
+    },
     "dbs": LEAD,
     "scs": LEAD,
     "drg": LEAD,

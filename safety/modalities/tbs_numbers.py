@@ -144,6 +144,16 @@ BUDGETS = (
         status="unverified",
     ),
     DeclaredBudget(
+        name="n_pulses",
+        scope="course",
+        unit="pulses",
+        high=30_000.0,
+        integer=True,
+        source="own choice: fifty blocks of 600; Cole et al. 2020 gave fifty of 1,800",
+        edition="2020",
+        status="unverified",
+    ),
+    DeclaredBudget(
         name="n_sessions",
         scope="24h",
         unit="sessions",

@@ -46,6 +46,7 @@ TBS = Example(
         ("session", "on_time_s"): 40.0,
         ("24h", "n_pulses"): 6000.0,
         ("7d", "n_pulses"): 30_000.0,
+        ("course", "n_pulses"): 30_000.0,
         ("24h", "n_sessions"): 10.0,
         ("course", "n_sessions"): 50.0,
     },
