@@ -105,10 +105,10 @@ class TrnsTrain(HeldTrain):
         return self.held(self.modality, carrier)
 
 
-class TensTrain(HeldTrain):
-    """Charge-balanced pulses through the skin; the amplitude is that of the first phase."""
+class PulsesTrain(HeldTrain):
+    """Charge-balanced pulses through the skin or an implanted lead; the amplitude is that of the first phase."""
 
-    modality: Literal["tens"]
+    modality: Literal["tens", "dbs", "scs", "drg", "pns"]
     amplitude_ma: float = Field(ge=0, le=1000)
     width_us: float = Field(gt=0, le=100_000)
     gap_us: float = Field(default=0.0, ge=0, le=100_000)
@@ -206,12 +206,16 @@ class TusTrain(Config):
         )
 
 
-TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | TensTrain | RtmsTrain | TbsTrain | TusTrain
+TrainConfig = TacsTrain | TdcsTrain | TrnsTrain | PulsesTrain | RtmsTrain | TbsTrain | TusTrain
 TRAINS: Final[Mapping[str, type[TrainConfig]]] = {
     "tacs": TacsTrain,
     "tdcs": TdcsTrain,
     "trns": TrnsTrain,
-    "tens": TensTrain,
+    "tens": PulsesTrain,
+    "dbs": PulsesTrain,
+    "scs": PulsesTrain,
+    "drg": PulsesTrain,
+    "pns": PulsesTrain,
     "rtms": RtmsTrain,
     "tbs": TbsTrain,
     "tus": TusTrain,

@@ -139,6 +139,14 @@ def test_pulses_go_to_the_coil(tmp_path: Path) -> None:
     assert session.train.waveform.n_pulses == 20
 
 
+@pytest.mark.parametrize("modality", ["dbs", "scs", "drg", "pns"])
+def test_pulses_of_an_implanted_lead_are_held_as_those_of_the_skin_are(tmp_path: Path, modality: str) -> None:
+    keys = f'[train]\nmodality = "{modality}"\namplitude_ma = 3\nwidth_us = 60\nrate_hz = 130\n{HELD}'
+    train = load(tmp_path, GOOD[: GOOD.index("[train]")] + keys).train
+    assert train.modality == modality and is_whole(train) and isinstance(train.waveform, Hold)
+    assert isinstance(train.waveform.carrier, Pulses) and train.waveform.carrier.rate_in_burst_hz == 130.0
+
+
 HELD = """outputs = {F3 = 1.0, Oz = -1.0}
 ramp_up_ms = 1000
 ramp_down_ms = 100
@@ -286,7 +294,8 @@ def test_every_error_is_told_at_once_each_with_its_key(tmp_path: Path) -> None:
         (
             '"tacs"',
             '"odd"',
-            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "tens", "rtms", "tbs", "tus"',
+            'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "tens", "dbs", "scs", "drg", '
+            '"pns", "rtms", "tbs", "tus"',
         ),
         ('modality = "tacs"', "", "key train.modality: missing, expected one of"),
         ('kind = "fake"\nbio', 'kind = "fade"\nbio', 'key policy.kind: found "fade", not installed'),
