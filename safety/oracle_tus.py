@@ -29,6 +29,7 @@ US = 1_000  # in a ms, as ns in a us
 PI = F("3.141592653589793238")
 Z_MRAYL = F("1.48")  # water at 20 C; every tissue on the way to the brain is above, and gives less intensity
 TIC_C_MW_CM = 40
+LONG_PULSE_US = 100_000  # own choice: within a longer pulse bone warms by more than a mean tells
 BITS = 64  # of a power's exponent, and more than any float of a dose has
 ROOT_BITS = 160
 
@@ -97,11 +98,12 @@ def isppa(water_mpa: Fraction | None, inputs: Inputs) -> Fraction | None:
 
 
 def ispta(peak: Fraction | None, numbers: Numbers) -> Fraction | None:
-    """The same, averaged over one train. A pulse that the train's end cuts counts whole, but for no more than the train."""
+    """The same, averaged over one train. A pulse that the train's end cuts counts whole, but for no more than the train; a
+    long pulse counts as one without end."""
     pulse, every, train_ms = numbers["pulse_us"], numbers["pulse_interval_us"], numbers["train_ms"]
     if peak is None or pulse is None or every is None or train_ms is None or every <= 0 or train_ms <= 0:
         return None
-    sound_us = up(train_ms * US / every) * pulse
+    sound_us = up(train_ms * US / every) * pulse if pulse <= LONG_PULSE_US else train_ms * US
     return peak if sound_us >= train_ms * US else peak * sound_us / (train_ms * US)
 
 

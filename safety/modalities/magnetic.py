@@ -81,11 +81,11 @@ class Threshold:
         return tuple(reasons)
 
     def exactly(self, limits: Limits) -> Fraction | None:
-        """The threshold in %MSO; None where it is no usable number."""
+        """The threshold in %MSO; None where it is no number that a threshold can be."""
         value = self.value_of(limits.inputs)
-        if value is None or not is_number(value, integer=False) or value <= 0:
+        if value is None or not is_number(value, integer=False):
             return None
-        return exact(value)
+        return exact(value) if self.declared.low <= value <= self.declared.high else None
 
     def percent(self, amplitude_pct_mso: float, limits: Limits) -> Fraction | None:
         """An amplitude in % of the threshold; None where either is no usable number."""

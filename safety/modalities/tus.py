@@ -27,6 +27,7 @@ from safety.modalities.bounds import (
     is_number,
     layers,
     shown,
+    within,
 )
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Exposure, Facts
@@ -77,10 +78,11 @@ def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
         if needed(choice.only, given) and chosen not in choice.options:
             reasons.append(_missing(f"which of {', '.join(choice.options)}", choice.name))
     for declared in INPUTS:
-        if needed(declared.only, given) and positive(getattr(given, declared.name)) is None:
-            reasons.append(_missing(f"{declared.name} in {declared.unit}", declared.name))
-    if (found := positive(given.transmission)) is not None and found > 1:
-        reasons.append(_missing("a transmission of at most 1", "transmission"))
+        value = positive(getattr(given, declared.name))
+        known = value is not None and within(value, declared.low, declared.high)
+        if needed(declared.only, given) and not known:
+            ends = f"from {declared.low:g} to {declared.high:g} {declared.unit}"
+            reasons.append(_missing(f"{declared.name} {ends}", declared.name))
     reasons += _check_day(given.planned_on, facts.today, "planned_on", "the planning", today=False)
     reasons += _check_day(given.no_exclusion_on, facts.today, "no_exclusion_on", "the screening", today=True)
     return tuple(reasons)

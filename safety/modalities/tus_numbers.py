@@ -48,7 +48,13 @@ FREQUENCY = _asked(
     1000.0,
     f"{_OWN}: the centre frequencies that pass a skull and are in use",
 )
-PULSE = _asked("pulse_us", "us", 1, 1_000_000, f"{_OWN}: one pulse heats as if it lasted, were it longer")
+PULSE = _asked(
+    "pulse_us",
+    "us",
+    1,
+    1_000_000,
+    f"{_OWN}: longer ones are single; above 100 ms one counts as if it went on",
+)
 PULSE_INTERVAL = _asked("pulse_interval_us", "us", 1, 1_000_000, f"{_OWN}: averages hold within a second")
 TRAIN = _asked("train_ms", "ms", 1, 10_000, f"{_OWN}: no longer than the sonication")
 TRAIN_INTERVAL = _asked("train_interval_ms", "ms", 1, 10_000, f"{_OWN}: no longer than the sonication")

@@ -225,11 +225,18 @@ def test_without_a_threshold_nothing_is_allowed(threshold: float | None):
     assert interval_after_ns(pulses(1.0), bare) == 26_000_000_000  # type: ignore[arg-type]
 
 
-def test_a_threshold_below_one_is_still_a_number():
+def test_a_threshold_that_no_coil_finds_is_none():
+    """A file cannot say it; held again where it is divided by, for a great threshold makes every intensity small."""
     limits = limits_of("rtms")
-    low = msgspec.structs.replace(limits.inputs, motor_threshold_pct_mso=0.5)
-    (reason,) = check(pulses(1.0, 10.0, 10), msgspec.structs.replace(limits, inputs=low), CAPS, FACTS)[:1]
-    assert (reason.quantity, reason.value) == ("pct_rmt", 200.0)
+    for threshold, found in (
+        (15.0, []),
+        (100.0, []),
+        (14.999, ["ILK-105"]),
+        (100.001, ["ILK-105"]),
+        (1e308, ["ILK-105"]),
+    ):
+        inputs = msgspec.structs.replace(limits.inputs, motor_threshold_pct_mso=threshold)
+        assert [r.code for r in check_facts(msgspec.structs.replace(limits, inputs=inputs), FACTS)] == found
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,8 @@ def test_pulses_are_counted(times: dict[str, Any], count: int):
         ({}, F(1, 10)),
         ({"train_ms": 1001}, F(120, 1001)),
         ({"pulse_us": 200_000}, F(1)),
+        ({"pulse_us": 100_000}, F(1, 2)),
+        ({"pulse_us": 100_001}, F(1)),  # within a long pulse a mean says nothing
         ({"pulse_us": 199_999, "train_ms": 201}, F(1)),  # 399,998 us of sound do not fit in 201 ms
         ({"train_interval_ms": 9000}, F(1, 10)),  # the pauses between trains let nothing cool
     ],
@@ -258,6 +260,17 @@ def test_a_number_that_is_missing_or_none_refuses(name: str, value: float | None
     limits = with_inputs(TUS, **{name: value})
     assert "ILK-105" in codes(by_both(sonication(), limits), name)
     assert "ILK-105" in codes(check_facts(limits, FACTS), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [("transmission", (0.05, 1.0)), ("cooling_s", (0.1, 3600.0)), ("rise_bone_c_cm2_per_w", (0.001, 100.0))],
+)
+def test_a_number_that_none_can_be_refuses(name: str, ends: tuple[float, float]):
+    for end, beyond in zip(ends, (-math.inf, math.inf), strict=True):
+        assert codes(check_facts(with_inputs(TUS, **{name: end}), FACTS)) == []
+        outside = with_inputs(TUS, **{name: math.nextafter(end, beyond)})
+        assert codes(check_facts(outside, FACTS), name) == ["ILK-105"]
 
 
 def test_no_skull_makes_sound_louder():
