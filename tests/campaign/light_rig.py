@@ -17,12 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivers.stimulation import Modality
+from safety.acting import NoAnswer
 from safety.entries import Entry, Genesis
 from safety.events import Asked
 from safety.messages import Pending, Permit, PhaseChanged
+from safety.store import read_store
+from safety.store_records import sessions_of
 from safety.verify import read, replayed
 from sim.record import Record, amplitude_at, zero_since
 from tests.campaign.proof import Void
+from tests.system.fresh import fresh_participant
 from tests.system.interlock_rig import Rig, alive, interlock_rig, until
 from tests.system.played_controller import Controller, output_of
 
@@ -49,6 +53,8 @@ class Bench:
         rig.run_dir = rig.folder / f"run{self.sessions}"
         rig.run_dir.mkdir()
         rig.world.forget()
+        rig.forget_latch()
+        fresh_participant(rig.state, rig.limits)
         (rig.folder / "interlock.err").write_bytes(b"")
         ready = rig.start()
         if "ready" not in ready:
@@ -165,6 +171,15 @@ def _discard_all() -> None:
         discard(modality)
 
 
+@contextmanager
+def setting_up() -> Iterator[None]:
+    """What keeps a session from coming as far as the trial needs it is no answer to what the trial asks."""
+    try:
+        yield
+    except (AssertionError, NoAnswer) as error:
+        raise Void(f"the session did not come to the trial: {error}") from error
+
+
 # Judging
 
 
@@ -190,7 +205,9 @@ def delivered(record: Record) -> dict[str, float]:
     return {"on_time_s": on_ns / 1e9, "charge_c": charge, "n_pulses": float(len(record.pulses))}
 
 
-def until_zero(rig: Rig, modality: Modality, since_ns: int) -> dict[str, float | str]:
+def until_zero(
+    rig: Rig, modality: Modality, since_ns: int, latest_s: float = LATEST_S
+) -> dict[str, float | str]:
     """Wait until the output is at zero and stays there; how long it took, where it was on at all."""
 
     def over() -> bool:
@@ -199,7 +216,7 @@ def until_zero(rig: Rig, modality: Modality, since_ns: int) -> dict[str, float |
         return zero_ns is not None and time.monotonic_ns() > zero_ns + 250_000_000
 
     try:
-        until(over, "zero", LATEST_S)
+        until(over, "zero", latest_s)
     except AssertionError:
         pass  # judged below, by the record
     record = rig.world.record()
@@ -209,12 +226,12 @@ def until_zero(rig: Rig, modality: Modality, since_ns: int) -> dict[str, float |
     return {"zero_ms": round((zero_ns - since_ns) / 1e6, 2)}
 
 
-def judge_output(record: Record, modality: Modality, since_ns: int) -> str:
+def judge_output(record: Record, modality: Modality, since_ns: int, no_later_ms: int = NO_LATER_MS) -> str:
     """What speaks against the output after a signal or a STOP, in a few words; empty: nothing."""
     zero_ns = zero_since(record, since_ns)
     if zero_ns is None:
         return f"output never ended: {record.breaks[-4:]}"
-    if zero_ns - since_ns > NO_LATER_MS * 1_000_000:
+    if zero_ns - since_ns > no_later_ms * 1_000_000:
         return f"output came {(zero_ns - since_ns) / 1e6:.0f} ms after the signal"
     highest = max([e.a_ma_pp for e in record.breaks] + [e.p_pct for e in record.pulses], default=0.0)
     return f"{highest} came out, {HIGHEST[modality]} was asked" if highest > HIGHEST[modality] else ""
@@ -239,9 +256,23 @@ def judge_ledger(rig: Rig, record: Record, promised: set[int], *, killed: bool) 
     assert isinstance(first, Genesis)
     states = [state for _, state, _ in replayed(first.rules, first.state, lines[1:])]
     dose = states[-1].dose if states else first.state.dose
-    for name, came in delivered(record).items():
-        if any(budget.name == name for budget in first.rules.limits.budgets):
-            spent = getattr(dose.reserved, name) + getattr(dose.coming, name)
-            if came > spent + 1e-9:
-                return f"{name}: {came:g} delivered, {spent:g} reserved in the ledger"
-    return ""
+    budgets: set[str] = {budget.name for budget in first.rules.limits.budgets}
+    came = {name: value for name, value in delivered(record).items() if name in budgets}
+    less = _less(
+        {name: float(getattr(dose.reserved, name) + getattr(dose.coming, name)) for name in came}, came
+    )
+    if less:
+        return f"the ledger reserved too little: {less}"
+    sessions = sessions_of(read_store(rig.state, first.rules.limits.participant)[0])
+    kept = {name: sum(float(getattr(each.spent, name)) for each in sessions) for name in came}
+    less = _less(kept, came)
+    return f"the participant's store holds too little: {less}" if less else ""
+
+
+def _less(accounted: dict[str, float], came: dict[str, float]) -> str:
+    """Where less is accounted than came out by more than a microsecond or a microcoulomb."""
+    return ", ".join(
+        f"{name} {accounted[name]:g} of {came[name]:g}"
+        for name in came
+        if came[name] > accounted[name] + 1e-6
+    )

@@ -13,7 +13,16 @@ import time
 from typing import cast
 
 from drivers.stimulation import Modality
-from tests.campaign.light_rig import Bench, bench, discard, end, judge_ledger, judge_output, until_zero
+from tests.campaign.light_rig import (
+    Bench,
+    bench,
+    discard,
+    end,
+    judge_ledger,
+    judge_output,
+    setting_up,
+    until_zero,
+)
 from tests.campaign.proof import Case, Outcome, Proof
 from tests.system.interlock_rig import RAMP_MS, Rig, alive, until
 
@@ -69,14 +78,15 @@ def _trial(made: Bench, who: str, how: str, rng: random.Random) -> Outcome:
     bound_ms = BOUND_MS[who, how] + (RAMP_MS if modality == "tacs" else 0)
     with made.session() as rig:
         controller = made.controller()
-        rig.until_ready()
-        if rng.random() < ARMING_SHARE:
-            made.fork(lambda: _arm(rig))
-            time.sleep(rng.uniform(0.0, ARMING_S_MAX))
-        else:
-            rig.arm()
-            rig.until_output()
-            time.sleep(rng.uniform(0.0, INSTANT_S_MAX))
+        with setting_up():
+            rig.until_ready()
+            if rng.random() < ARMING_SHARE:
+                made.fork(lambda: _arm(rig))
+                time.sleep(rng.uniform(0.0, ARMING_S_MAX))
+            else:
+                rig.arm()
+                rig.until_output()
+                time.sleep(rng.uniform(0.0, INSTANT_S_MAX))
         assert rig.world.relay is not None
         victim = {
             "controller": controller,

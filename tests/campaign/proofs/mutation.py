@@ -31,5 +31,5 @@ def run(case: str, seed: int) -> Outcome:
 
 PROOF = Proof(
     name="mutation", title=__doc__.partition("\n")[0], cases=cases, run=run, code=trying.digest,
-    seeds=lambda case: range(len(trying.mutants_of(case, True))), timeout_s=400.0,
+    seeds=lambda case: range(len(trying.mutants_of(case, True))), timeout_s=1000.0,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.campaign.proof import ROOT, Case, Outcome, Proof, Void
 from tests.campaign.unguarded.guards import Guard, guards
-from tests.campaign.unguarded.tried import TESTS, Found, prepare, tried
+from tests.campaign.unguarded.tried import CHILD_S, TESTS, Found, prepare, tried
 
 SUITE = "NOCILOOP_CAMPAIGN_IN_SUITE"
 CONTROL = "control: nothing removed"
@@ -102,5 +102,5 @@ def run(case: str, seed: int) -> Outcome:
 
 PROOF = Proof(
     name="unguarded", title=__doc__.partition("\n")[0], cases=cases, run=run, code=code, seeds=lambda _: (0,),
-    timeout_s=650.0,
+    timeout_s=2 * CHILD_S + 100.0,
 )  # fmt: skip

@@ -26,7 +26,7 @@ import pytest
 from tests.campaign.proof import ROOT
 
 TESTS = ROOT / "tests" / "safety"
-CHILD_S = 280.0
+CHILD_S = 900.0
 FALLS_MAX = 25  # tests that fall over the removal before it is given up
 LAST = (
     "test_stateful",
