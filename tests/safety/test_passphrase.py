@@ -37,6 +37,16 @@ def test_a_file_of_its_owner_alone(tmp_path: Path, end: bytes):
     assert read_passphrase("ann", secret(tmp_path, mode=0o400)) == PHRASE
 
 
+def test_the_longest_there_may_be(tmp_path: Path):
+    longest = "x" * BYTES_MAX
+    assert read_passphrase("ann", secret(tmp_path, longest.encode())) == longest
+    theirs, ours = os.pipe()
+    os.write(ours, longest.encode())
+    os.close(ours)
+    assert read_passphrase("ann", fd=theirs) == longest
+    os.close(theirs)
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o644, 0o610, 0o601, 0o602, 0o620, 0o777])
 def test_a_file_that_others_can_touch(tmp_path: Path, mode: int):
     path = secret(tmp_path, mode=mode)
