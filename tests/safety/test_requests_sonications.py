@@ -13,6 +13,7 @@ from safety.modalities import exposure, heat
 from safety.oracle_ledger import judge
 from tests.safety.bench_device import MS
 from tests.safety.examples.tus import sonication
+from tests.safety.histories import MADE_WALL_NS, history_with, past
 from tests.safety.strategies import limits_of
 from tests.safety.test_oracle_ledger import ledger_of
 from tests.safety.world import World, rules_of
@@ -116,3 +117,26 @@ def test_stop_cuts_a_sonication():
     world.stop()
     world.run_ms(20)
     assert world.device.going is None and world.device.n_pulses < 10
+
+
+def test_the_dose_of_a_day_is_that_of_all_its_sessions():
+    """Bone had all but half a sonication of its 16 min in a session of this morning: no file can say more."""
+    dose = heat(sonication(), 4 * S_NS, 0.74, limits_of("tus"))
+    rules = rules_of("tus")
+    for spent, codes in (
+        (16.0 - 1.001 * dose.cem43_bone_min, set()),
+        (16.0 - 0.5 * dose.cem43_bone_min, {"ILK-308"}),
+    ):
+        earlier = past(MADE_WALL_NS, "tus", on_time_s=600.0)
+        warm = msgspec.structs.replace(earlier.spent, cem43_bone_min=spent)
+        at = World(rules).armed().now.wall_ns - 6 * 3600 * S_NS
+        earlier = msgspec.structs.replace(earlier, spent=warm, first_wall_ns=at - S_NS, last_wall_ns=at)
+        world = World(msgspec.structs.replace(rules, history=history_with(earlier))).armed()
+        request = world.ask(sonication())
+        assert world.codes(request) == codes
+        if codes:
+            assert [(r.quantity, r.limit) for r in refusal(world, request).reasons] == [
+                ("cem43_bone_min", 16.0)
+            ]
+        world.run_ms(100)
+        assert judge(ledger_of(world)).objections == ()
