@@ -53,10 +53,11 @@ class DateConfirmed(Value, frozen=True, tag="date_confirmed"):
 
 
 class Reserved(Value, frozen=True, tag="reserved"):
-    """All that a session has reserved so far."""
+    """All that a session has reserved so far. An id may be used twice; the `nonce` is drawn anew at every start."""
 
     stamp: Stamp
     session_id: str
+    nonce: str
     modality: Modality
     total: Exposure
 
@@ -67,6 +68,7 @@ class Settled(Value, frozen=True, tag="settled"):
 
     stamp: Stamp
     session_id: str
+    nonce: str
     modality: Modality
     confirmed: Exposure
     outstanding: Exposure
@@ -120,13 +122,13 @@ def sessions_of(records: tuple[Record, ...]) -> tuple[Past, ...]:
     for number, record in enumerate(records, start=1):
         if not isinstance(record, Reserved | Settled):
             continue
-        before = found.get(record.session_id)
-        out_of_place = record.session_id in settled or (before is None and isinstance(record, Settled))
+        before = found.get(record.nonce)
+        out_of_place = record.nonce in settled or (before is None and isinstance(record, Settled))
         if out_of_place or (before is not None and before.modality != record.modality):
             raise BrokenChain(f"{type(record).__name__} out of its place on line {number}")
         if isinstance(record, Settled):
-            settled.add(record.session_id)
-            found[record.session_id] = Past(
+            settled.add(record.nonce)
+            found[record.nonce] = Past(
                 modality=record.modality,
                 first_wall_ns=record.first_wall_ns,
                 last_wall_ns=record.last_wall_ns,
@@ -134,7 +136,7 @@ def sessions_of(records: tuple[Record, ...]) -> tuple[Past, ...]:
             )
             continue
         wall_ns = record.stamp.wall_ns
-        found[record.session_id] = Past(
+        found[record.nonce] = Past(
             modality=record.modality,
             first_wall_ns=wall_ns if before is None else before.first_wall_ns,
             last_wall_ns=wall_ns + LAST_OUT_NS,

@@ -16,6 +16,7 @@ def reservation(rules: Rules, dose: Dose, now: Now) -> ToStore:
         record=Reserved(
             stamp=_stamp(rules, now),
             session_id=rules.session_id,
+            nonce=rules.nonce,
             modality=rules.limits.modality,
             total=committed(dose),
         )
@@ -31,6 +32,7 @@ def settlement(rules: Rules, dose: Dose, now: Now) -> tuple[ToStore, ...]:
             record=Settled(
                 stamp=_stamp(rules, now),
                 session_id=rules.session_id,
+                nonce=rules.nonce,
                 modality=rules.limits.modality,
                 confirmed=dose.confirmed,
                 outstanding=minus(dose.granted, dose.confirmed),

@@ -48,13 +48,14 @@ def spent(on_time_s: float, charge_c: float = 0.0) -> Exposure:
 
 
 def reserved(now: Stamp, total: float, session_id: str = "s-1") -> Reserved:
-    return Reserved(stamp=now, session_id=session_id, modality="tacs", total=spent(total))
+    return Reserved(stamp=now, session_id="s", nonce=session_id, modality="tacs", total=spent(total))
 
 
 def settled(now: Stamp, confirmed: float, outstanding: float = 0.0, session_id: str = "s-1") -> Settled:
     return Settled(
         stamp=now,
-        session_id=session_id,
+        session_id="s",
+        nonce=session_id,
         modality="tacs",
         confirmed=spent(confirmed),
         outstanding=spent(outstanding) if outstanding else NOTHING,

@@ -273,6 +273,7 @@ class Rig:
         """End this session, and start another on the same world, in a run folder of its own."""
         self.ended_in_order()
         self.forget_latch()
+        fresh_participant(self.state, self.limits)
         while self.controllers:
             self.controllers.pop().close()
         self.run_dir = self.run_dir.with_name(f"{self.run_dir.name}+")

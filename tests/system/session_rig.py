@@ -386,9 +386,9 @@ def permits(run_dir: Path) -> dict[int, float]:
     asked: dict[int, float] = {}
     for line in (run_dir / "ledger.jsonl").read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
-        event = entry.get("event", {})
-        if event.get("type") == "asked":
-            _, request_id, train, *_ = event["request"]
+        kind, *event = entry.get("event", [""])
+        if kind == "asked":
+            _, request_id, train, *_ = event[0]
             asked[request_id] = _amplitude(train)
         for effect in entry.get("effects", ()):
             if found := re.match(r"permit (\d+) ", effect):
