@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "tests" / "hazards.toml"
 TABLE = ROOT / "docs" / "hazards.md"
 NOT_RUN = "not run"
-RUN_S_MAX = 900
+RUN_S_MAX = 3600
 
 
 class Hazard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
