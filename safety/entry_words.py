@@ -29,6 +29,7 @@ from safety.events import (
 from safety.messages import Reason
 from safety.signature import said_of
 
+SPAN_NS_MAX = 2**62  # beyond it lies no time of a device, and soon no float
 _CODE = re.compile(r"ILK-\d{3}")
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 
@@ -41,24 +42,17 @@ def plain(text: str) -> str:
 def words_of(held: Genesis | Entry | Close, at_s: float) -> str:
     """The line of an entry: sequence, seconds since the first, state, what happened, what was done."""
     head = f"{held.seq:6d} {at_s:9.3f} s"
-    match held:
-        case Genesis():
-            rules = held.rules
-            limits = (
-                f"limits {rules.limits.digest[:12]} serial {rules.limits.serial}, {said_of(rules.signed)}"
-            )
-            return plain(f"{head}  opened {held.utc} session {rules.session_id}, {limits}")
-        case Close():
-            return f"{head}  closed, status {held.status}"
-        case Entry():
-            state = held.before if held.before == held.after else f"{held.before} -> {held.after}"
-            folded = (
-                f" (+{sum(msgspec.structs.astuple(held.fold.counts))} folded)"
-                if held.fold is not None
-                else ""
-            )
-            effects = "; ".join(map(effect_words, held.effects)) or "-"
-            return plain(f"{head}  {state}  {event_words(held.event)}{folded}  => {effects}")
+    if isinstance(held, Genesis):
+        rules = held.rules
+        limits = f"limits {rules.limits.digest[:12]} serial {rules.limits.serial}, {said_of(rules.signed)}"
+        return plain(f"{head}  opened {held.utc} session {rules.session_id}, {limits}")
+    if isinstance(held, Close):
+        return f"{head}  closed, status {held.status}"
+    state = held.before if held.before == held.after else f"{held.before} -> {held.after}"
+    counts = () if held.fold is None else msgspec.structs.astuple(held.fold.counts)
+    folded = f" (+{sum(counts)} folded)" if held.fold is not None else ""
+    effects = "; ".join(map(effect_words, held.effects)) or "-"
+    return plain(f"{head}  {state}  {event_words(held.event)}{folded}  => {effects}")
 
 
 def kinds_of(held: Genesis | Entry | Close) -> frozenset[str]:
@@ -188,9 +182,10 @@ def event_words(event: Event) -> str:
 def delivery_words(delivery: Delivery) -> str:
     """A slice of output as the device told it."""
     pulses = f", {delivery.n_pulses} pulses" if delivery.n_pulses else ""
+    span_ns = delivery.end_ns - delivery.start_ns
+    span = f"{span_ns / 1e6:g} ms" if abs(span_ns) <= SPAN_NS_MAX else "a time that cannot be"
     return (
-        f"delivered by token {delivery.token}: {delivery.amplitude:g} for "
-        f"{(delivery.end_ns - delivery.start_ns) / 1e6:g} ms{pulses}"
+        f"delivered by token {delivery.token}: {delivery.amplitude:g} for {span}{pulses}"
         f"{', ended' if delivery.ended else ''}{'' if delivery.confirmed else ', ASSUMED'}"
     )
 

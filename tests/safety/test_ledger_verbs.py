@@ -3,8 +3,10 @@ told apart."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from typer.testing import CliRunner
 from drivers.link import Delivered
 from drivers.stimulation import Delivery
 from safety.entries import GENESIS_HASH, Software
-from safety.ledger_verbs import ledger
+from safety.ledger_verbs import ledger, show_verb
 from safety.limits import load
 from safety.software import software
 from safety.verdict_words import answer_of, oracle_said, said_of
@@ -294,3 +296,82 @@ def test_show_as_it_is_typed(path: Path, tmp_path: Path):
 def test_the_code_at_hand_is_the_one_that_judges(path: Path):
     assert isinstance(software(), Software)
     assert json.loads(called("verify", path, "--json")[1])["ours"] == software().digest
+
+
+def edited(content: bytes, old: bytes, new: bytes, n: int = 0) -> bytes:
+    """One line of a ledger bent, every hash made anew; the seal too."""
+    lines = content.splitlines()
+    where = [index for index, line in enumerate(lines) if old in line][n]
+    lines[where] = lines[where].replace(old, new, 1)
+    return rechained(lines)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b'"seq":3,', b'"seq":4,', "line 4: sequence 4, expected 3"),
+        (b'"status":4', b'"status":0', "closed with 0, which nothing before it decided"),
+    ],
+)
+def test_what_breaks_the_chain_is_said(path: Path, old: bytes, new: bytes, said: str):
+    verdict = judged(path, edited(path.read_bytes(), old, new), SOFTWARE)
+    assert [said in problem for problem in verdict.problems] == [True]
+    assert (verdict.chain, verdict.execution) == (False, "not run")
+
+
+def test_what_comes_at_the_end_is_said(path: Path):
+    content = path.read_bytes()
+    lines = content.splitlines()
+    for bent, said in (
+        (content.replace(b'"seal":"', b'"seal":"0', 1), f"line {len(lines)}: does not fit its seal"),
+        (content + b"x", "the end: something follows the closing line"),
+        (rechained([*lines, lines[-1]]), f"line {len(lines)}: closed, but lines follow"),
+        (content.replace(b'"prev":"', b'"prev":"1', 1), "line 1: does not follow the line before it (hash)"),
+    ):
+        assert judged(path, bent, SOFTWARE).problems[0] == said
+
+
+def test_an_oracle_that_falls_speaks_against_the_ledger(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fall(_: object) -> None:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr("safety.verify.judge", fall)
+    verdict = verify(path, SOFTWARE)
+    assert (verdict.ok, verdict.oracle, verdict.permits) == (False, ("cannot be judged (too large)",), 0)
+
+
+def test_a_decision_that_falls_speaks_against_the_ledger(path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fall(*_: object) -> None:
+        raise LookupError("no such thing")
+
+    monkeypatch.setattr("safety.verify.step", fall)
+    for ours, execution in ((SOFTWARE, "tampered"), (OTHER, "differs under other code")):
+        verdict = verify(path, ours)
+        assert verdict.execution == execution
+        assert verdict.problems == ("after line 1: cannot be re-executed (no such thing)",)
+
+
+def test_a_signature_that_is_no_file_of_its_own_is_a_line(tmp_path: Path, path: Path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "ledger.jsonl").write_bytes(path.read_bytes())
+    (folder / "limits.toml.sig").symlink_to(path)
+    status, _, err = called("verify", folder)
+    assert (status, "expected the signature itself, or none" in err) == (2, True)
+
+
+def test_show_of_what_is_no_ledger_is_a_line(tmp_path: Path):
+    (tmp_path / "x").write_text("x\n")
+    status, out, err = called("show", tmp_path / "x")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+def test_who_reads_no_further_is_no_failure(path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    show_verb(path)
+    assert sys.stderr.closed

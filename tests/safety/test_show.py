@@ -39,6 +39,7 @@ from tests.safety.damages import damages
 from tests.safety.ledgers import session, write
 from tests.safety.strategies import hold
 from tests.safety.world import LONG, World, rules_of
+from tests.safety.worlds import prepared_only
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,20 @@ def test_the_life_of_a_request(path: Path):
     assert texts(path, request=99) == []
 
 
+def test_a_train_that_is_fired_by_a_request_of_its_own(tmp_path: Path):
+    world, request = prepared_only()
+    world.fire(request)
+    world.run_ms(20)
+    found = texts(write(tmp_path, world), request=request)
+    assert sum("fire asked" in text for text in found) == 1
+    assert any("device fired call" in text for text in found)
+
+
 def test_a_person_and_a_time_and_the_last(path: Path):
     assert len(texts(path, person="ann", kind="act")) == 2
     assert texts(path, person="bob", kind="act") == []
+    assert ["opened" in text for text in texts(path, person="bob")] == [True]  # named in the limits, and idle
+    assert texts(path, person="eve") == []
     every = texts(path)
     at_s = [float(text.split()[1]) for text in every]
     middle_s = at_s[len(at_s) // 2]
@@ -257,6 +269,10 @@ def test_what_was_assumed_and_what_is_faulty_stand_out():
     )
     said = event_words(HostSaid(message=Delivered(delivery=told)))
     assert said == "delivered by token 7: 1 for 2 ms, 3 pulses, ended, ASSUMED"
+    for end_ns in (2**62 + 1, -(10**400)):
+        odd = msgspec.structs.replace(told, end_ns=end_ns, n_pulses=0, ended=False, confirmed=True)
+        said = event_words(HostSaid(message=Delivered(delivery=odd)))
+        assert said == "delivered by token 7: 1 for a time that cannot be"
     status = DeviceStatus(
         state="fault", at_ns=1, amplitude=0.5, fault="over temperature", impedance_kohm=None
     )
