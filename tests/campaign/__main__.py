@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.campaign import results
 from tests.campaign.proof import PROOFS, ROOT
-from tests.campaign.report import into_readme, table
+from tests.campaign.report import failures, into_readme, table
 from tests.campaign.running import Form, run
 
 
@@ -26,10 +26,14 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=2, help="trials at once (%(default)s)")
     parser.add_argument("--budget-s", type=float, default=600.0, help="no trial starts later (%(default)s s)")
+    parser.add_argument("--case", default="", help="only cases whose names have these words")
     parser.add_argument("--short", action="store_true", help="the short bars")
     parser.add_argument("--keep", action="store_true", help="only pack results into tests/campaign/kept/")
     parser.add_argument(
         "--report", action="store_true", help="only print the table, and put it into safety/README.md"
+    )
+    parser.add_argument(
+        "--failures", action="store_true", help="only print what failed, and what is void, and why"
     )
     arguments = parser.parse_args()
     names = arguments.proofs or list(PROOFS)
@@ -43,11 +47,16 @@ def main() -> int:
         print(text)
         if not arguments.proofs:
             into_readme(text)
-    if arguments.keep or arguments.report:
+    if arguments.failures:
+        for line in failures(names, arguments.out):
+            print(line)
+    if arguments.keep or arguments.report or arguments.failures:
         return 0
     form: Form = "short" if arguments.short else "long"
     budget_s = arguments.budget_s
-    fine = run(names, form, arguments.out, jobs=arguments.jobs, budget_s=budget_s, say=say)
+    fine = run(
+        names, form, arguments.out, jobs=arguments.jobs, budget_s=budget_s, say=say, only=arguments.case
+    )
     return 0 if fine else 1
 
 

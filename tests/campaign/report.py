@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.campaign import results
@@ -92,6 +92,18 @@ def _answer(case: Case, found: Sequence[Result], enough: bool, failed: bool, voi
     if void and not found:
         return "**void**"
     return "yes" if enough else "not enough yet" if found else "not run yet"
+
+
+def failures(names: Sequence[str], folder: Path) -> Iterator[str]:
+    """Each result that counts and is no answer in favour, a line each."""
+    for name in names:
+        asked = proof(name)
+        known = results.load(folder, name)
+        for case in asked.cases():
+            for each in counted(asked, case, known):
+                if each.outcome in ("failed", "void"):
+                    text = " ".join(each.text.split())
+                    yield f"{name} {case.name} seed {each.seed}: {each.outcome}: {text}"
 
 
 def into_readme(text: str) -> None:

@@ -202,9 +202,6 @@ def abstract(rules: Rules, place: Place, *, fine: bool) -> Hashable:
         watch.durable >= state.entries,
         now_ns < state.not_before_ns,
         min(len(state.lapses), 2),
-        state.bad_frames > 0,
-        place.boot_ns > 0,
-        place.wall_ns > 0,
         _late(state, now_ns),
     )
     return (

@@ -11,7 +11,7 @@ import pytest
 from tests.campaign import results
 from tests.campaign.proof import PROOFS, Case, Result, proof
 from tests.campaign.proofs.unguarded import SUITE
-from tests.campaign.report import HEAD, into_readme, quantile, table
+from tests.campaign.report import HEAD, failures, into_readme, quantile, table
 from tests.campaign.running import TAG, bar_of, counted, run, tagged
 
 pytestmark = pytest.mark.system
@@ -51,6 +51,8 @@ def test_what_fails_hangs_or_crashes_is_told_and_stops_nobody(tmp_path: Path) ->
     texts = {each.case: each.text for each in found if each.outcome == "failed"}
     assert texts["raises"] == "ValueError: what nobody expected" and "it hangs" in texts["hangs"]
     assert "ended with -6" in texts["crashes"]
+    lines = list(failures(["example"], tmp_path))
+    assert len(lines) == 11 and "example raises seed 0: failed: ValueError: what nobody expected" in lines
     text = table(["example"], tmp_path)
     assert text.startswith(HEAD)
     assert [line.split("|")[-2].strip() for line in text.splitlines()[2:]] == [
