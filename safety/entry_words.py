@@ -192,5 +192,13 @@ def delivery_words(delivery: Delivery) -> str:
 
 def train_words(train: Train) -> str:
     """A train by the numbers that limits speak of."""
-    numbers = ", ".join(f"{name} {value:g}" for name, value in quantities(train).items())
+    numbers = ", ".join(f"{name} {_number(value)}" for name, value in quantities(train).items())
     return f"{train.modality} {numbers}"
+
+
+def _number(value: float) -> str:
+    """A number as a person reads it; an integer may be beyond all floats."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return "too large"
