@@ -48,7 +48,8 @@ DECIDING = (
     *("modalities/tbs", "modalities/tbs_numbers"),
     *("modalities/tus", "modalities/tus_numbers", "modalities/tus_physics", "modalities/tus_thermal"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),
-    *("modalities/contacts", "modalities/implanted", "modalities/implanted_numbers", "modalities/shannon"),
+    *("modalities/contacts", "modalities/held", "modalities/shannon"),
+    *("modalities/implanted", "modalities/implanted_numbers"),
     *("modalities/dbs", "modalities/scs", "modalities/drg", "modalities/pns"),
     *("../drivers/stimulation", "../drivers/capabilities", "../drivers/link", "../drivers/stimulator"),
 )

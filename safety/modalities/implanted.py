@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from math import floor
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Pulses, Train, amplitude, quantities
+from drivers.stimulation import Hold, Pulses, Train, quantities
 from safety.limit_values import Limits, is_iso_date
 from safety.messages import Reason, Row
+from safety.modalities import held
 from safety.modalities.bounds import (
     as_float,
     check_exact,
@@ -27,11 +27,8 @@ from safety.modalities.bounds import (
     effective_rows,
     exact,
     is_number,
-    layers,
-    not_a_number,
     outside,
     shown,
-    waveform_of,
 )
 from safety.modalities.contacts import check_outputs, is_share, listed
 from safety.modalities.facts import dated_facts
@@ -55,12 +52,9 @@ from safety.modalities.reasons import (
     FACT_MISSING,
     FACT_OUTDATED,
     REGIME,
-    SLEW,
     TIMING,
-    WRONG_KIND,
     reason,
 )
-from safety.modalities.reasons import IMPEDANCE as IMPEDANCE_CODE
 from safety.modalities.rules import CASE, DeclaredContacts, ModalityRules, WrongTrain, hold_of
 from safety.modalities.shannon import charge_uc, k_of
 
@@ -184,7 +178,7 @@ class Implanted:
             amplitude_ceiling=self.amplitude_ceiling,
             exposure=exposure,
             ramp_down_max_ns=ramp_down_max_ns,
-            interval_after_ns=_no_interval,
+            interval_after_ns=held.no_interval,
         )
 
     def check(self, train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
@@ -208,35 +202,15 @@ class Implanted:
 
     def check_slew(self, train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
         """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
-        wave = train.waveform
-        if not (isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)):
-            return (reason(WRONG_KIND, f"{waveform_of(train)}, expected a hold of pulses"),)
-        level, ramp_ms = wave.carrier.amplitude_ma, wave.ramp_up_ms
-        if not is_number(level, integer=False):
-            return (not_a_number(self.amplitude, level),)
-        if not (is_number(ramp_ms, integer=True) and ramp_ms > 0):
-            return (not_a_number(RAMP_UP, ramp_ms),)
-        rise = exact(level) - _present(amplitude_now)
-        if rise <= 0:
-            return ()
-        slew = rise * 1000 / Fraction(ramp_ms)
-        return tuple(check_exact(self.slew, slew, limits, code=SLEW, where=f" over {ramp_ms} ms"))
+        return held.check_rise(self.amplitude, RAMP_UP, self.slew, train, amplitude_now, limits)
 
     def rows(self, limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
         """The least of all layers, quantity by quantity."""
         return effective_rows(self.quantities, limits, caps)
 
     def amplitude_ceiling(self, rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
-        """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach.
-
-        Where nothing runs yet (0 ms), the ramp is taken as long as the limits and the lease let it be.
-        """
-        high = {row.quantity: row.high for row in rows}
-        longest = exact(min(high[RAMP_UP.name], high[DURATION.name]))
-        ramp_ms = Fraction(ramp_up_ms) if ramp_up_ms > 0 else longest
-        reach = _present(amplitude_now) + exact(high[self.slew.name]) * ramp_ms / 1000
-        highest = min(reach, exact(high[self.amplitude.name]))
-        return floor(highest * 1_000_000) / 1_000_000  # whole nA: never above the exact value
+        """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach."""
+        return held.ceiling(self.amplitude, self.slew, rows, amplitude_now, ramp_up_ms)
 
     def _check_regime(self, phases: Phases) -> list[Reason]:
         if not self.regimes or any(regime.has(phases) for regime in self.regimes):
@@ -346,7 +320,11 @@ def _fits(what: str, used_us: Fraction, period_us: Fraction) -> list[Reason]:
 
 def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     """The dated facts, the device's own leakage and recharge, and the contact impedance of this moment."""
-    return dated_facts(limits, facts) + _device_facts(limits, facts) + _check_impedance(limits, facts)
+    return (
+        dated_facts(limits, facts)
+        + _device_facts(limits, facts)
+        + held.check_impedance(IMPEDANCE, limits, facts)
+    )
 
 
 def _device_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
@@ -366,15 +344,6 @@ def _device_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     return tuple(reasons)
 
 
-def _check_impedance(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
-    value = facts.impedance_kohm
-    if value is None:
-        return (reason(FACT_MISSING, "the contact impedance", quantity=IMPEDANCE.name),)
-    if not is_number(value, integer=False):
-        return (not_a_number(IMPEDANCE, value),)
-    return tuple(check_exact(IMPEDANCE, exact(value), limits, code=IMPEDANCE_CODE))
-
-
 def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
     """Time and charge of the first phases in a span; an impossible span counts as the lease, an impossible amplitude
     as asked."""
@@ -385,23 +354,9 @@ def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
     part = (
         Fraction(1) if phases is None else phases.width_us * phases.mean_hz / US_PER_S
     )  # of the time that it flows
-    span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
-    known = is_number(reached, integer=False) and reached >= 0
-    level = exact(reached if known else amplitude(train))
-    charge_nc = -floor(-(level * part * span / 1000))  # mA x ns / 1000 = nC
-    return Exposure(on_time_s=-(-span // 1000) / 1_000_000, charge_c=charge_nc / 1_000_000_000, n_pulses=0)
+    return held.spent(train, span_ns, reached, part)
 
 
 def ramp_down_max_ns(limits: Limits) -> int:
     """The longest ramp down that the layers leave."""
-    return floor(min(bound.high for bound in layers(RAMP_DOWN, limits)) * 1_000_000)
-
-
-def _present(amplitude_now: float) -> Fraction:
-    known = is_number(amplitude_now, integer=False) and amplitude_now >= 0
-    return exact(amplitude_now) if known else Fraction(0)
-
-
-def _no_interval(train: Train, limits: Limits) -> int:
-    """A hold is renewed."""
-    return 0
+    return held.longest_ramp_ns(RAMP_DOWN, limits)

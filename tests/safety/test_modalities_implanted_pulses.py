@@ -48,6 +48,14 @@ def test_the_second_phase_is_held_to_what_the_first_is(modality: Modality):
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
+def test_a_device_without_a_range_of_amplitude_has_none_for_the_second_phase(modality: Modality):
+    caps = wide(modality)
+    del caps.envelopes["amplitude_ma"]
+    refused, _ = both(pulse(modality, 0.5, 80.0, second_width_us=40.0), without_layers(modality), caps)
+    assert [(r.code, r.set_by) for r in refused] == [("ILK-110", "device")]
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
 def test_an_asymmetric_pulse_on_the_device_s_steps_is_balanced_and_passes(modality: Modality):
     """2.1 x 110 against 0.7 x 330 is off by the last digit in floats, and nothing here."""
     limits, caps = without_layers(modality), wide(modality)
