@@ -69,10 +69,13 @@ def both_phases_us(it: Pulses) -> Fraction:
 
 
 def dense(train: Train) -> Fraction | None:
-    """The root of the mean square, as if a burst never ended; rounded up."""
+    """The root of the mean square."""
     it = carried(train)
-    if it is None:
-        return None
+    return None if it is None else rms_of_one(it)
+
+
+def rms_of_one(it: Pulses) -> Fraction:
+    """The root of the mean square of a mA of amplitude, as if a burst never ended; rounded up."""
     return root_up(both_phases_us(it) * exact(it.rate_in_burst_hz) / 10**6)
 
 
@@ -116,10 +119,11 @@ def _check_timing(it: Pulses) -> list[Reason]:
 
 def _check_attention(train: Train, it: Pulses, limits: Limits) -> list[Reason]:
     """A density that the operator has to attend to passes only where the site's own row takes it."""
-    part, (shares, _) = dense(train), skin.per_area(train, limits)
-    if part is None or not shares:
-        return []  # refused already, as outputs or without an area
-    density = abs(exact(it.amplitude_ma)) * part * max(shares)[0]
+    shares, _ = skin.per_area(train, limits)
+    per_cm2 = max(
+        (share for share, _ in shares), default=Fraction(0)
+    )  # none: refused already, by the outputs
+    density = abs(exact(it.amplitude_ma)) * rms_of_one(it) * per_cm2
     said_so = any(row.layer == "site" and row.quantity == DENSITY_RMS.name for row in limits.rows)
     if density <= ATTENTION_MA_CM2 or said_so:
         return []

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from drivers.null import IMPEDANCE_KOHM, NullDevice
-from drivers.stimulation import MODALITIES, Delivery, Output, Sonication, Train, with_amplitude
+from drivers.stimulation import MODALITIES, Delivery, Modality, Output, Sonication, Train, with_amplitude
 from drivers.stimulator import ConfigError, DeviceRefused, LateOnset, WrongState
 from tests.drivers.peer import hold, pulses
+from tests.safety.strategies import valid_train
 
 
 class Clock:
@@ -221,3 +222,13 @@ async def test_a_renewed_hold_ends_by_itself() -> None:
     assert 0.09 < time.monotonic() - start < 1.0
     assert delivery.end_ns - delivery.start_ns > 190_000_000
     await device.close()
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+async def test_it_takes_a_train_of_every_modality(modality: Modality) -> None:
+    device = await ready()
+    await fired(device, valid_train(modality))
+    assert (await device.status()).state == "running"
+    await device.stop("ramp")
+    (told,) = await reported(device)
+    assert (told.amplitude, told.n_pulses, told.ended) == (0.0, 0, True)

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from drivers.stimulation import Train
 from safety.limits import Limits, load
 from safety.modalities import WrongTrain, budgets_of, check, check_facts, exposure, rules_of
-from safety.modalities.tens import ROOT_STEP, root_up
+from safety.modalities.tens import ROOT_STEP, also, carried, charging, dense, root_up
 from tests.safety.documents import bent, key_lines
+from tests.safety.examples.tbs import bursts
+from tests.safety.examples.tdcs import direct
 from tests.safety.examples.tens import surface
 from tests.safety.modality_limits import over_session, without_layers
 from tests.safety.strategies import FACTS, caps_of, document, limits_of, quantity_of, row, to_toml
@@ -178,6 +180,12 @@ def test_an_amplitude_that_is_none_is_refused_once():
     assert [(code, quantity) for code, quantity, _ in refused(surface(math.nan))] == [
         ("ILK-103", "amplitude_ma")
     ]
+
+
+def test_what_holds_no_pulses_carries_none():
+    for train in (direct(), bursts()):
+        assert carried(train) is charging(train) is dense(train) is None
+        assert also(train, limits_of("tens")) == []
 
 
 # Where, and by what device
