@@ -206,7 +206,7 @@ def _start_interlock(plan: Plan, children: Children, common: list[str], theirs: 
     if "refused" in ready:
         raise RefusedToStart("\n".join(str(line) for line in ready["refused"]))
     if ready.get("latched"):
-        raise RefusedToStart(str(ready["latched"]))
+        raise RefusedToStart(str(ready["latched"]).replace("LIMITS.toml", str(plan.limits)))
     return Path(str(ready["ready"]))
 
 
@@ -236,7 +236,10 @@ def _watch(plan: Plan, children: Children, directory: Path) -> int:
             now_s = time.monotonic()
             while pressed < children.interrupts:
                 pressed += 1
-                _stop(plan, directory / STOP, again=pressed > 1)
+                if attendant.armed or children.interlock is None:
+                    _stop(plan, directory / STOP, again=pressed > 1)
+                else:
+                    _end_unarmed(plan, children.interlock)
                 if not attendant.armed:
                     children.controller.terminate()  # it may still look for its stream
             if not pressed and attendant.hopeless():
@@ -256,6 +259,12 @@ def _watch(plan: Plan, children: Children, directory: Path) -> int:
         _end_interlock(children)
         return REFUSED
     return _status(plan, children, interrupted=pressed > 0)
+
+
+def _end_unarmed(plan: Plan, interlock: subprocess.Popen[bytes]) -> None:
+    """SIGTERM is STOP and an end. Where nothing is armed it trips nothing, so that nobody has to reset the rig."""
+    interlock.terminate()
+    plan.say("ended before it was armed")
 
 
 def _stop(plan: Plan, path: Path, *, again: bool) -> None:

@@ -41,6 +41,7 @@ def run(
     """Run a closed-loop session on an LSL stream. Ctrl-C ramps down and closes the files; a second one cuts at once."""
     from controller.running import NotStarted, Signer, read_files, refuse_unless_admitted, run_session
     from safety.admission import Refused
+    from safety.latch import last_session
     from safety.verbs import unlock
 
     try:
@@ -58,7 +59,11 @@ def run(
         raise typer.Exit(getattr(error, "exit_status", 2)) from error
     if attach:
         _say("the ledger stays with the interlock, in the run folder that it was started with")
-    raise typer.Exit(finish(ended, None))
+    status = finish(ended, None)
+    left = last_session(files.limits.rig)
+    if left:
+        _say(left.replace("LIMITS.toml", str(limits)))
+    raise typer.Exit(status)
 
 
 def _operator(files: Files, person: str) -> str:

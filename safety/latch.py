@@ -16,8 +16,8 @@ import msgspec
 
 from drivers.stimulation import Value
 from safety import trips
-from safety.regular_file import sync_directory
-from safety.site import SiteError
+from safety.regular_file import read_regular, sync_directory
+from safety.site import RIGS, SiteError, state_directory
 from safety.state import Effect, Latch, MarkArmed, Unlatch
 
 BYTES_MAX = 4096
@@ -105,6 +105,16 @@ class LatchFile:
         text = f"{trips.UNFINISHED.text}: {self.path.name} cannot be understood, {why}"
         tripped = msgspec.structs.replace(clear(self._rig), mark="tripped", code=trips.UNFINISHED.code)
         return msgspec.structs.replace(tripped, text=text)
+
+
+def last_session(rig: str) -> str:
+    """What `said` says of a rig's file as it stands; empty where there is none, or it cannot be looked at."""
+    try:
+        path = state_directory() / RIGS / f"{rig}.json"
+        found = _decoder.decode(read_regular(path, BYTES_MAX, follow=False))
+    except (OSError, SiteError, ValueError, RecursionError):
+        return ""
+    return said(found)
 
 
 def trip_of(latched: Latched) -> tuple[str, str]:

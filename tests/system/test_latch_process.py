@@ -11,6 +11,7 @@ import pytest
 
 from safety.latch import LatchFile
 from tests.system.interlock_rig import OPERATOR, ROOT, Rig, interlock_rig, together
+from tests.system.session_rig import rig
 
 pytestmark = pytest.mark.system
 COMMAND = str(Path(sys.executable).with_name("nociloop"))
@@ -99,3 +100,19 @@ def ended_in_order_starts_safe() -> None:
 
 def test_a_trip_is_reset_without_a_session_and_an_orderly_end_leaves_nothing() -> None:
     together(tripped_then_reset_without_a_session, ended_in_order_starts_safe)
+
+
+def test_an_interrupt_before_arming_trips_nothing(tmp_path: Path) -> None:
+    """Ctrl-C while the stream is looked for: nobody has to reset what was never armed."""
+    with rig(tmp_path) as made:
+        made.world(patient=False)
+        made.files()
+        session = made.run()
+        acts = made.sockets / "rigs" / made.name / "acts.sock"
+        session.until(acts.exists, "the interlock")
+        session.signal_group(signal.SIGINT)
+        assert session.wait() == 130, session.said
+        assert "ended before it was armed" in session.said
+        assert "TRIPPED" not in session.said and "Traceback" not in session.said
+        assert LatchFile(made.state / "rigs", made.name).read().mark == "clear"
+        assert not made.session_processes()

@@ -154,6 +154,9 @@ def test_an_interrupt_ramps_down_and_closes_everything(done: dict[str, Future[Do
     assert not this.left
     assert this.zero_after_s() < ZERO_S
     assert "STOP: ramping down" in this.session.said and "STOP confirmed, ledger entry" in this.session.said
+    latched = f"is TRIPPED: ILK-001 STOP was pressed: stop.sock (session {this.session.run_dir.name}"
+    assert latched in this.session.said
+    assert f"nociloop reset --limits {this.rig.folder / 'limits.toml'} --person NAME" in this.session.said
     assert "Traceback" not in this.session.said
     run_folder_is_whole(this.session.run_dir)
     assert this.session.summary()["exit_status"] == 130
