@@ -60,7 +60,7 @@ class Greatest:
     @property
     def above(self) -> bool:
         """Whether anything lies above the limit, or what was fired below it."""
-        reached = [value for value in (self.fired_high, self.delivered) if math.isfinite(value)]
+        reached = [value for value in (self.fired_high, self.delivered) if not math.isnan(value)]
         return any(value > self.limit.high for value in reached) or self.fired_low < self.limit.low
 
 
@@ -121,12 +121,10 @@ def greatest(
     entries: Sequence[Entry], slices: Sequence[Slice], limits: Sequence[LimitLine]
 ) -> Iterator[Greatest]:
     """Each effective limit that a train has a number for, with what was fired under it."""
-    trains = fired_trains(entries)
+    fired = [quantities(train) for train in fired_trains(entries)]
     told = [each.amplitude for each in slices if math.isfinite(each.amplitude)]
     for limit in limits:
-        numbers = [
-            quantities(train)[limit.quantity] for train in trains if limit.quantity in quantities(train)
-        ]
+        numbers = [_float(each[limit.quantity]) for each in fired if limit.quantity in each]
         is_amplitude = limit.quantity.startswith("amplitude_")
         if not numbers and not (is_amplitude and told):
             continue
@@ -152,6 +150,14 @@ def fired_trains(entries: Sequence[Entry]) -> tuple[Train, ...]:
                 case _:
                     pass
     return tuple(train for train in fired.values() if math.isfinite(amplitude(train)))
+
+
+def _float(value: float) -> float:
+    """A number as a float: an integer that somebody wrote into a ledger may be beyond all of them."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def seconds(mono_ns: int, genesis: Genesis) -> float:

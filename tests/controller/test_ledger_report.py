@@ -22,8 +22,9 @@ from controller.ledger_report.reading import Material, material_of
 from controller.ledger_report.sections import NOT_PROVEN
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.verb import ledger
-from safety.events import BadFrame, Now
+from safety.events import Asked, BadFrame, Now
 from safety.limit_values import Signed
+from safety.messages import Request
 from safety.software import software
 from safety.verify import verify
 from tests.controller.finished.virtual_run import Script, VirtualRun, rising
@@ -363,6 +364,23 @@ def test_thinning_keeps_every_peak():
 
 
 # The page of other ledgers
+
+
+def test_a_permitted_number_beyond_all_floats_is_above_every_limit(material: Material):
+    entries = [
+        msgspec.structs.replace(entry, event=Asked(request=_with_ramp(entry.event.request, 10**400)))
+        if isinstance(entry.event, Asked)
+        else entry
+        for entry in material.entries
+    ]
+    found = {each.limit.quantity: each for each in greatest(entries, (), material.limits)}
+    assert found["ramp_up_ms"].above
+    assert math.isinf(found["ramp_up_ms"].fired_high)
+
+
+def _with_ramp(request: Request, ramp_up_ms: int) -> Request:
+    wave = msgspec.structs.replace(request.train.waveform, ramp_up_ms=ramp_up_ms)  # type: ignore[type-var]
+    return msgspec.structs.replace(request, train=msgspec.structs.replace(request.train, waveform=wave))
 
 
 def test_trains_of_pulses_have_their_page(tmp_path: Path):
