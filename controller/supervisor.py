@@ -330,3 +330,5 @@ def _reap(children: Children) -> None:
         _end_controller(children)
     if children.interlock is not None and children.interlock.poll() is None:
         _end_interlock(children)
+    if children.interlock is not None and children.interlock.stdout is not None:
+        children.interlock.stdout.close()

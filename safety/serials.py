@@ -116,8 +116,8 @@ def note(path: Path, limits: Limits, key: str) -> None:
 
 
 def take(limits: Limits, file: Path, key: str, *, simulated_only: bool, site: Path = SITE_STATE) -> None:
-    """Hold a signed file against the last one seen, and keep it as such; raises SerialError. The caller holds the
-    locks of rig and participant."""
+    """Hold a signed file against the last one seen, and keep it as such; raises SerialError. The caller holds the lock of
+    the rig."""
     path = record_path(state_directory(site), "seen", limits, simulated_only=simulated_only)
     found = problem(limits, file, last_of(path), "seen")
     if found:

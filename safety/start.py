@@ -96,11 +96,11 @@ def _make(
     today = clocks.today()
     admitted = _admitted(arguments, today)
     directory, lock, group = _claim_rig(admitted.limits.rig)
+    _take_serial(admitted)
     store, history = _claim_store(admitted.limits, arguments.session_id)
     rules = _rules(arguments, admitted, history, today)
     limits = rules.limits
     try:
-        _take_serial(admitted)
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
         latch = LatchFile(state_folder(RIGS), limits.rig)
         latched = of_this_session(_last_session(latch, arguments.session_id), rules)
@@ -110,7 +110,7 @@ def _make(
             latch,
             None if arguments.shadow else store,  # what the null device puts out nobody was given
         )
-    except (RelayError, SiteError, serials.SerialError) as error:
+    except (RelayError, SiteError) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
@@ -207,10 +207,14 @@ def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
 
 
 def _take_serial(admitted: Admitted) -> None:
-    """An older signed file is never taken again; raises SerialError. Rig and participant are locked by now."""
-    signed = admitted.signed
-    if signed is not None:
-        serials.take(admitted.limits, admitted.path, signed.fingerprint, simulated_only=signed.simulated_only)
+    """An older signed file is never taken again; raises Refused. The rig is locked by now."""
+    limits, signed = admitted.limits, admitted.signed
+    if signed is None:
+        return
+    try:
+        serials.take(limits, admitted.path, signed.fingerprint, simulated_only=signed.simulated_only)
+    except serials.SerialError as error:
+        raise Refused(str(error)) from error
 
 
 def _last_session(latch: LatchFile, session_id: str) -> Latched:

@@ -11,6 +11,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
+from controller.running import Signer, read_files, run_session
 from controller.verbs import check, run
 from safety import clocks, serials, trust
 from safety.acts import public_key_hex
@@ -105,3 +106,21 @@ def test_run_refuses_before_it_asks_for_anything(folder: Path) -> None:
     status, _, err = called(folder, run, "--out", str(folder / "runs"), "--participant", "P999")
     assert status == 3 and "expected those of P999" in err
     assert not (folder / "runs").exists()
+
+
+def test_what_the_interlock_refuses_ends_the_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The serial is the interlock's to judge, under its locks; what was given lies in the run folder all the same."""
+    put_signature(folder)
+    files = read_files(folder / "session.toml", folder / "limits.toml")
+    newer = folder / "newer.toml"
+    newer.write_text((folder / "limits.toml").read_text().replace("serial = 1 ", "serial = 2 "))
+    serials.take(admit(newer, clocks.today()).limits, newer, PRINT, simulated_only=False)
+    ended = run_session(
+        files, Signer(person="demo", key=OPERATOR, reason="a test"), folder / "runs", quiet=True
+    )
+    assert ended.status == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nociloop: {folder}/limits.toml: found serial 1, expected 2 or higher: ")
+    for name in ("limits.toml", "limits.toml.sig"):
+        assert (ended.run_dir / name).read_bytes() == (folder / name).read_bytes()
+    assert not (ended.run_dir / "ledger.jsonl").exists()
