@@ -16,6 +16,7 @@ from pydantic import Field
 from controller.config import Config
 from controller.montage import Montage
 from controller.session import Session, SessionErrors, load_session
+from controller.train import TRAINS
 from drivers.stimulation import (
     BurstTrain,
     Carrier,
@@ -418,3 +419,18 @@ def _has_toml(value: object) -> bool:
     if isinstance(value, dict):
         return all(map(_has_toml, value.values()))
     return value is not None
+
+
+def test_the_page_names_the_keys_of_every_train() -> None:
+    page = (Path(__file__).resolve().parents[2] / "controller" / "README.md").read_text(encoding="utf-8")
+    lines = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
+    told = {
+        name.strip(" `"): (required, optional)
+        for _, names, required, optional, *_ in (line for line in lines if len(line) == 5)
+        for name in names.split(",")
+    }
+    for modality, model in TRAINS.items():
+        fields = [(name, field) for name, field in model.model_fields.items() if name != "modality"]
+        required = ", ".join(f"`{name}`" for name, field in fields if field.is_required())
+        optional = ", ".join(f"`{name}`" for name, field in fields if not field.is_required())
+        assert tuple(text.strip() for text in told[modality]) == (required, optional or "–"), modality

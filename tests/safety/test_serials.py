@@ -145,7 +145,9 @@ def test_what_was_signed_is_counted_apart_from_what_was_seen():
     last = Last(schema=1, participant="P001", rig="rig-1", serial=7, digest="b" * 64, key="")
     assert "other content than was signed" in problem(limits(7), FILE, last, "signed")
     assert problem(limits(7), FILE, None, "signed") == ""
-    assert problem(limits(7, "b" * 64), FILE, last, "signed") == problem(limits(8), FILE, last, "signed") == ""
+    assert (
+        problem(limits(7, "b" * 64), FILE, last, "signed") == problem(limits(8), FILE, last, "signed") == ""
+    )
 
 
 def test_where_it_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
