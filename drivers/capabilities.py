@@ -38,7 +38,8 @@ Quantity = Literal[
 
 
 class Envelope(Value, frozen=True):
-    """The range and step in which the device takes one quantity; `step` 0 is continuous."""
+    """The range in which the device takes one quantity, and the step in which it does, counted from `low`; `step` 0 is
+    continuous."""
 
     low: float
     high: float

@@ -140,12 +140,13 @@ def check_value(declared: Declared, value: object, limits: Limits, caps: Capabil
         reasons.append(_no_limit(declared, "device", f"the device states no usable range of {declared.name}"))
         return reasons
     reasons += outside(declared, number, bound)
-    step = caps.envelopes[declared.name].step
-    if step > 0 and not on_step(number, exact(step)):
+    low, step = caps.envelopes[declared.name].low, caps.envelopes[declared.name].step
+    if step > 0 and not on_step(number - exact(low), exact(step)):
+        above = "" if on_step(exact(low), exact(step)) else f" above {low:g}"
         reasons.append(
             reason(
                 OFF_STEP,
-                f"{declared.name} {shown(value)} {declared.unit} is no multiple of {step:g}",
+                f"{declared.name} {shown(value)} {declared.unit} is no multiple of {step:g}{above}",
                 quantity=declared.name,
                 value=float(value),
                 limit=step,
@@ -171,13 +172,13 @@ def passes(declared: Declared, value: float, limits: Limits, caps: Capabilities)
                 return False
             known = known or row.layer == "protocol"
     inside = declared.low <= value <= declared.high and envelope.low <= value <= envelope.high
-    return known and inside and (envelope.step <= 0 or is_multiple(value, envelope.step))
+    return known and inside and (envelope.step <= 0 or is_on_step(value, envelope.low, envelope.step))
 
 
 @lru_cache(maxsize=4096)
-def is_multiple(value: float, step: float) -> bool:
-    """`on_step` for two numbers, remembered: a policy asks for the same few amplitudes again and again."""
-    return on_step(exact(value), exact(step))
+def is_on_step(value: float, low: float, step: float) -> bool:
+    """`on_step` from the low end of a range, remembered: a policy asks for the same few amplitudes again and again."""
+    return on_step(exact(value) - exact(low), exact(step))
 
 
 def check_exact(
