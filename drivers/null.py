@@ -53,8 +53,9 @@ ENVELOPES = {
     "sonication_ms": Envelope(low=1.0, high=10_000.0, step=1.0),
 }
 OUTPUTS = ("F3", "F4", "Oz", "coil", "transducer")
-# Of good contacts, so that a shadow session is judged as one with a stimulator; nothing is measured. Own choice.
-IMPEDANCE_KOHM = 5.0
+# Of good contacts, on the skin or implanted, so that a shadow session is judged as one with a stimulator; nothing is
+# measured. Own choice.
+IMPEDANCE_KOHM = 1.0
 _DELIVERIES_MAX = 4096
 _AHEAD_NS_MAX = 1_000_000_000
 

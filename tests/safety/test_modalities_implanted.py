@@ -3,21 +3,64 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from drivers.null import IMPEDANCE_KOHM
 from drivers.stimulation import Modality, Output
 from safety.limit_values import Contact, Limits
+from safety.limits import load
+from safety.modalities import Facts, check
+from tests.safety.examples import EXAMPLES as EXAMPLE_TRAINS
 from tests.safety.implanted_settings import CYLINDER, IMPLANTED, RING_3389, SLIM, both, of_area, pulse, wide
 from tests.safety.modality_limits import codes, without_layers
 from tests.safety.strategies import caps_of, limits_of, valid_train, with_quantity
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
 def test_the_valid_train_passes_both_hands(modality: Modality):
     assert both(valid_train(modality), limits_of(modality), caps_of(modality)) == ((), ())
+
+
+# The files of the documents
+
+
+USUAL: dict[Modality, dict[str, float]] = {
+    "dbs": {"amplitude_ma": 2.2, "width_us": 60.0, "rate_hz": 130.0},
+    "scs": {"amplitude_ma": 5.0, "width_us": 200.0, "rate_hz": 60.0},
+    "drg": {"amplitude_ma": 0.7, "width_us": 300.0, "rate_hz": 20.0},
+    "pns": {"amplitude_ma": 2.0, "width_us": 150.0, "rate_hz": 12.0},
+}
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_the_example_of_the_documents_takes_a_usual_setting_and_what_the_null_device_measures(
+    modality: Modality,
+):
+    limits = load((EXAMPLES / f"limits-{modality}.toml").read_bytes())
+    name = next(c.name for c in limits.contacts if c.name != "case")
+    outputs = (Output(name=name, share=-1.0), Output(name="case", share=1.0))
+    usual = USUAL[modality]
+    bent = {
+        **usual,
+        "second_width_us": usual["width_us"],
+        "rate_in_burst_hz": usual["rate_hz"],
+        "gap_us": 20.0,
+    }
+    caps = msgspec.structs.replace(wide(modality), outputs=(name, "case"))
+    facts = Facts(today="2026-06-01", impedance_kohm=IMPEDANCE_KOHM)
+    train = msgspec.structs.replace(EXAMPLE_TRAINS[modality].train(**bent), outputs=outputs)
+    assert check(train, limits, caps, facts) == ()
+    high = next(r.high for r in limits.rows if (r.layer, r.quantity) == ("participant", "amplitude_ma"))
+    above = EXAMPLE_TRAINS[modality].train(
+        **{**bent, "amplitude_ma": math.nextafter(high, 1e9)}, outputs=outputs
+    )
+    assert "ILK-101" in codes(check(above, limits, caps, facts), "amplitude_ma")
 
 
 # Settings that were worked out; what the device can is not what tissue can
