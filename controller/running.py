@@ -145,8 +145,11 @@ def _waiting(files: Files, *, shadow: bool) -> tuple[Path, str]:
     if directory is None or status is None:
         line = f"rig {name}: no interlock answers there; start it first (docs/deploy), or leave out --attach"
         raise NotStarted((line,), REFUSED)
+    if status.phase == "TRIPPED":
+        line = f"rig {name}: tripped, {status.code} {status.text}; a named person resets it first (nociloop reset)"
+        raise NotStarted((line,), REFUSED)
     if status.controller or status.phase != "SAFE":
-        line = f"rig {name}: its interlock is {status.phase} with a controller of its own; start another session of it"
+        line = f"rig {name}: its interlock has a controller already; one controller per session, ever"
         raise NotStarted((line,), REFUSED)
     return directory, status.session_id
 
