@@ -17,7 +17,6 @@ from tests.campaign.unguarded import tried as trying
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 SURVIVORS_MAX = 3
 BESIDE = ("verify", "wire")  # what judges a ledger and what reads a frame, beside what decides
-FIRST_FILES = 3
 
 
 @functools.cache
@@ -81,8 +80,7 @@ def run(file: str, seed: int, inside: bool) -> Outcome:
     near = tuple(Path(file).parts[-1].removesuffix(".py").strip("_").split("_")) + tuple(
         Path(file).parts[1:-1]
     )
-    first = 0 if inside else FIRST_FILES
-    found = trying.tried(partial(put, file, mutant), near, falls_count=True, first=first)
+    found = trying.tried(partial(put, file, mutant), near, falls_count=True)
     measured = {"took_s": round(found.took_s, 1), "tests": found.tests}
     name = f"{file}:{mutant.line} {mutant.name}"
     if found.answer == "unnoticed":
