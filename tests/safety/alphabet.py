@@ -38,9 +38,10 @@ from safety.events import (
 )  # fmt: skip
 from safety.interlock import step
 from safety.messages import End, Evidence, FireRequest, Heartbeat, Pause, Request
+from safety.modalities import Declared, quantities_of
 from safety.state import Rules, State
 from tests.safety.bench_device import MS
-from tests.safety.strategies import caps_of, valid_train
+from tests.safety.strategies import caps_of, valid_train, with_quantity
 from tests.safety.world import PEOPLE, SESSION, SFREQ_HZ, STRANGER, T0, UID, hello_of, opened_of
 
 
@@ -70,8 +71,7 @@ Symbol = Callable[[Rules, Place], tuple[Place, tuple[Event, ...]]]
 
 def alphabet_of(modality: Modality) -> dict[str, Symbol]:
     """Everything that can happen, right and wrong, and time."""
-    train = _train(modality)
-    less = msgspec.structs.replace(train, waveform=_scaled(train, 0.5)) if modality == "tacs" else train
+    train = valid_train(modality)
     known: dict[str, Symbol] = {
         "a tick": partial(_tick, ms=10),
         "a tick after 60 ms": partial(_tick, ms=60),
@@ -112,7 +112,7 @@ def alphabet_of(modality: Modality) -> dict[str, Symbol]:
         "a stranger's arming": partial(_event, partial(_act, kind="arm", stranger=True)),
         "a reset": partial(_event, partial(_act, kind="reset")),
         "a request": partial(_event, partial(_asked, train=train)),
-        "a lower request": partial(_event, partial(_asked, train=less)),
+        "a lower request": partial(_event, partial(_asked, train=_less(modality))),
         "a request to be fired": partial(_event, partial(_asked, train=train, onset_at_ns=-1)),
         "a request above all limits": partial(_event, partial(_asked, train=_above(modality))),
         "a request with old data": partial(_event, partial(_asked, train=train, age_ms=300)),
@@ -138,25 +138,23 @@ def alphabet_of(modality: Modality) -> dict[str, Symbol]:
     return known
 
 
-def _train(modality: Modality) -> Train:
-    """A valid one that may start from zero at once."""
+def _amplitude_of(modality: Modality) -> Declared:
+    """The quantity that says how much comes out: the first that is asked."""
+    return next(declared for declared in quantities_of(modality) if declared.asked)
+
+
+def _less(modality: Modality) -> Train:
+    """Half of the valid train; of what cannot be lowered while it runs, the same again."""
     train = valid_train(modality)
-    return msgspec.structs.replace(train, waveform=_scaled(train, 0.4)) if modality == "tacs" else train
-
-
-def _scaled(train: Train, share: float) -> Hold:
-    wave = train.waveform
-    assert isinstance(wave, Hold)
-    level = round(wave.carrier.amplitude_ma_pp * share, 2)
-    return msgspec.structs.replace(wave, carrier=msgspec.structs.replace(wave.carrier, amplitude_ma_pp=level))
+    if not isinstance(train.waveform, Hold):
+        return train
+    return with_quantity(modality, _amplitude_of(modality).name, round(amplitude(train) / 2, 2))
 
 
 def _above(modality: Modality) -> Train:
-    train = valid_train(modality)
-    wave = train.waveform
-    if isinstance(wave, Hold):
-        return msgspec.structs.replace(train, waveform=_scaled(train, 50.0))
-    return msgspec.structs.replace(train, waveform=msgspec.structs.replace(wave, n_pulses=100_000))
+    """Above every limit, and no valid train's read-back."""
+    declared = _amplitude_of(modality)
+    return with_quantity(modality, declared.name, declared.high * 50)
 
 
 def _just(event: Event, rules: Rules, place: Place) -> tuple[Place, tuple[Event, ...]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from drivers.stimulation import Modality
+from drivers.stimulation import MODALITIES, Modality
 from tests.campaign.proof import Case, Outcome, Proof
 from tests.safety.exploring import explore
 
@@ -14,12 +14,12 @@ STATES_MAX = {"coarse": 20_000, "fine": 300_000}
 
 
 def cases() -> list[Case]:
-    """A hold and a pulse train; the coarse form is run by the tests of the safety core, too."""
-    return [
-        Case(name=f"{modality} {grain}", short=0, long=1, unit="explorations", measure="states")
-        for modality in ("tacs", "rtms")
-        for grain in ("coarse", "fine")
+    """Every modality over the coarse abstraction, a hold and a pulse train over the fine one."""
+    names = [
+        *(f"{modality} coarse" for modality in MODALITIES),
+        *(f"{modality} fine" for modality in ("tacs", "rtms")),
     ]
+    return [Case(name=name, short=0, long=1, unit="explorations", measure="states") for name in names]
 
 
 def run(case: str, seed: int) -> Outcome:

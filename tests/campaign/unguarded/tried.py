@@ -140,7 +140,11 @@ def ordered(near: Sequence[str]) -> list[str]:
 
 
 def tried(
-    remove: Callable[[], None] | None, near: Sequence[str] = (), *, falls_count: bool = False, first: int = FIRST_FILES
+    remove: Callable[[], None] | None,
+    near: Sequence[str] = (),
+    *,
+    falls_count: bool = False,
+    first: int = FIRST_FILES,
 ) -> Found:
     """Fork, remove, run; what the child found, bounded in time. `falls_count`: a fall of the code is noticed, too;
     `first`: so many of the nearest files are collected and run before the others are."""
