@@ -14,7 +14,6 @@ from safety import signature as signatures
 from safety.limit_values import Limits, Signed
 from safety.limits import LimitsErrors, load
 from safety.regular_file import read_regular
-from safety.site import SITE_STATE
 from safety.strict_table import FILE
 
 LIMITS_BYTES_MAX = 1_048_576
@@ -137,15 +136,13 @@ def signature_refusal(path: Path) -> str:
     return ""
 
 
-def serial_refusal(admitted: Admitted, site: Path = SITE_STATE) -> str:
+def serial_refusal(admitted: Admitted) -> str:
     """Why a session would not take a signed file's serial, a line; empty when it would. Nothing is kept."""
     limits, signed = admitted.limits, admitted.signed
     if signed is None:
         return ""
     try:
-        path = serials.record_path(
-            serials.state_directory(site), "seen", limits, simulated_only=signed.simulated_only
-        )
+        path = serials.record_path("seen", limits, simulated_only=signed.simulated_only)
         return serials.problem(limits, admitted.path, serials.last_of(path), "seen")
     except serials.SerialError as error:
         return str(error)

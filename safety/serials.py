@@ -6,17 +6,15 @@ reason files under a key that is good for simulated endpoints only are counted a
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from drivers.stimulation import Value
-from safety import site as site_state
 from safety.limit_values import Limits
-from safety.regular_file import put_durably, read_regular, sync_directory
-from safety.site import SITE_STATE
+from safety.regular_file import put_durably, read_regular
+from safety.site import SiteError, state_directory, state_folder
 
 BYTES_MAX = 1024
 Kind = Literal["seen", "signed"]
@@ -40,18 +38,20 @@ class Last(Value, frozen=True):
 _decoder = msgspec.json.Decoder(Last)
 
 
-def state_directory(site: Path = SITE_STATE) -> Path:
-    """NOCILOOP_STATE_DIR, else the site's where this user may write it, else the user's; raises SerialError."""
+def record_path(kind: Kind, limits: Limits, *, simulated_only: bool) -> Path:
+    """Where the last serial of a participant on a rig stands; neither name has a dot. Raises SerialError."""
     try:
-        return site_state.state_directory(site)
-    except site_state.SiteError as error:
-        raise SerialError(f"serials: {error}") from None
+        return state_directory() / _folder(kind, simulated_only) / _name(limits)
+    except SiteError as error:
+        raise SerialError(f"serials: {error}") from error
 
 
-def record_path(directory: Path, kind: Kind, limits: Limits, *, simulated_only: bool) -> Path:
-    """Where the last serial of a participant on a rig stands; neither name has a dot."""
-    folder = f"{kind}-simulated" if simulated_only else kind
-    return directory / "serials" / folder / f"{limits.participant}.{limits.rig}.json"
+def _folder(kind: Kind, simulated_only: bool) -> str:
+    return f"serials/{kind}{'-simulated' if simulated_only else ''}"
+
+
+def _name(limits: Limits) -> str:
+    return f"{limits.participant}.{limits.rig}.json"
 
 
 def last_of(path: Path) -> Last | None:
@@ -95,7 +95,7 @@ def problem(limits: Limits, file: Path, last: Last | None, verb: str) -> str:
     )
 
 
-def note(path: Path, limits: Limits, key: str) -> None:
+def note(kind: Kind, limits: Limits, key: str, *, simulated_only: bool) -> None:
     """Keep a file's serial as the last one, down to the disk; raises SerialError."""
     last = Last(
         schema=1,
@@ -106,29 +106,20 @@ def note(path: Path, limits: Limits, key: str) -> None:
         key=key,
     )
     try:
-        _own_directory(path.parent)
+        path = state_folder(_folder(kind, simulated_only)) / _name(limits)
         put_durably(path, msgspec.json.encode(last) + b"\n", 0o640)
+    except SiteError as error:
+        raise SerialError(f"serials: {error}") from error
     except OSError as error:
         raise SerialError(
-            f"{path}: the serial cannot be kept ({error.strerror}), expected a directory of yours; "
-            "set NOCILOOP_STATE_DIR to one"
+            f"{error.filename}: the serial cannot be kept ({error.strerror}); set NOCILOOP_STATE_DIR to a directory of yours"
         ) from error
 
 
-def take(limits: Limits, file: Path, key: str, *, simulated_only: bool, site: Path = SITE_STATE) -> None:
+def take(limits: Limits, file: Path, key: str, *, simulated_only: bool) -> None:
     """Hold a signed file against the last one seen, and keep it as such; raises SerialError. The caller holds the lock of
     the rig."""
-    path = record_path(state_directory(site), "seen", limits, simulated_only=simulated_only)
-    found = problem(limits, file, last_of(path), "seen")
+    found = problem(limits, file, last_of(record_path("seen", limits, simulated_only=simulated_only)), "seen")
     if found:
         raise SerialError(found)
-    note(path, limits, key)
-
-
-def _own_directory(path: Path) -> None:
-    """Make it, or find it: a directory that not everybody may write; raises OSError or SerialError."""
-    path.mkdir(mode=0o750, parents=True, exist_ok=True)
-    for above in (path.parent, path.parent.parent):
-        sync_directory(above)  # a power cut must not take the new directory, and with it the serial
-    if path.stat().st_mode & stat.S_IWOTH:
-        raise SerialError(f"{path}: found it writable by anybody, expected a few alone; chmod o-w it")
+    note("seen", limits, key, simulated_only=simulated_only)

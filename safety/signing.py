@@ -25,10 +25,11 @@ def sign_file(path: Path, name: str, passphrase_file: Path | None, passphrase_fd
         )
     where = trust.store()
     key = _key_of(where, name)
-    record = _record(limits, path, simulated_only=key.simulated_only)
+    _refuse_serial(limits, path, simulated_only=key.simulated_only)
     private = unlock_key(name, key.salt, key.public_key, passphrase_file, passphrase_fd)
     made = signature.sign(private, content)
-    serials.note(record, limits, made.key)  # before the signature is there: a serial is never signed twice
+    # Before the signature is there: a serial is never signed twice.
+    serials.note("signed", limits, made.key, simulated_only=key.simulated_only)
     beside = signature_path(path)
     try:
         put_durably(beside, signature.encoded(made), 0o644)
@@ -52,13 +53,11 @@ def _key_of(where: trust.Store, name: str) -> trust.TrustedKey:
     )
 
 
-def _record(limits: Limits, path: Path, *, simulated_only: bool) -> Path:
-    """Where the serial that was signed is kept; raises SerialError unless this one is above what was signed and seen."""
-    directory = serials.state_directory()
+def _refuse_serial(limits: Limits, path: Path, *, simulated_only: bool) -> None:
+    """Raises SerialError unless the serial is above what was signed and seen here."""
     kinds: tuple[serials.Kind, ...] = ("signed", "seen")
     for kind in kinds:
-        record = serials.record_path(directory, kind, limits, simulated_only=simulated_only)
-        problem = serials.problem(limits, path, serials.last_of(record), kind)
+        last = serials.last_of(serials.record_path(kind, limits, simulated_only=simulated_only))
+        problem = serials.problem(limits, path, last, kind)
         if problem:
             raise serials.SerialError(problem)
-    return serials.record_path(directory, "signed", limits, simulated_only=simulated_only)

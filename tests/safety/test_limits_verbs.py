@@ -22,9 +22,9 @@ from safety.limits import load
 from safety.limits_shown import effective
 from safety.limits_verbs import limits
 from safety.modalities import quantities_of
-from safety.serials import state_directory
 from safety.signature import fingerprint
 from safety.signing import sign_file
+from safety.site import state_directory
 from safety.trust import TrustedKey, add, keys_of, store
 from tests.safety.ledgers import write
 from tests.safety.strategies import MODALITIES, caps_of, document, limits_of, to_toml
