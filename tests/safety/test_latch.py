@@ -15,7 +15,7 @@ from drivers.link import ArmDevice, CallFailed
 from safety import trips
 from safety.entries import Close
 from safety.events import EndAsked, HostGone, LedgerTrouble, PauseAsked, RelaySaid
-from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, said, said_at, trip_of
+from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, last_session, said, said_at, trip_of
 from safety.ledger import Ledger
 from safety.messages import End, Pause
 from safety.site import SITE_STATE, SiteError, state_directory, state_folder
@@ -414,3 +414,17 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: py
 
 def test_the_code_of_a_crash_is_no_code_of_a_step():
     assert trips.UNFINISHED.code == "ILK-004"
+
+
+def test_what_is_left_of_a_session_can_be_said_without_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path))
+    assert last_session("rig-1") == ""
+    file = LatchFile(state_folder("rigs"), "rig-1")
+    assert last_session("rig-1") == ""
+    file.put(TRIPPED)
+    assert last_session("rig-1") == said(TRIPPED)
+    file.path.write_bytes(b"{")
+    assert last_session("rig-1") == ""
+    file.close()
