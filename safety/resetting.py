@@ -11,15 +11,18 @@ import secrets
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safety.latch import last_session
 from safety.rig import ACTS
 from safety.site import RIGS, SiteError, state_folder
 
 START_S = 10.0
 END_S = 8.0
+KEPT_S, POLL_S = 3.0, 0.02
 
 
 class NotReset(Exception):
@@ -63,6 +66,15 @@ def interlock_for_reset(limits: Path, rig: str) -> Iterator[Path]:
     finally:
         os.close(ours)
         _ended(interlock)
+
+
+def is_kept(rig: str) -> bool:
+    """Whether the reset has reached the disk: before that a power cut would find the rig tripped again."""
+    for _ in range(round(KEPT_S / POLL_S)):
+        if not last_session(rig):
+            return True
+        time.sleep(POLL_S)
+    return False
 
 
 def _tripped(interlock: subprocess.Popen[bytes], rig: str) -> str:

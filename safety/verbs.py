@@ -73,7 +73,7 @@ def _act(
 ) -> None:
     from safety.acting import ActsLine, NoAnswer
     from safety.admission import Refused, read_limits
-    from safety.resetting import NotReset, interlock_for_reset
+    from safety.resetting import NotReset, interlock_for_reset, is_kept
 
     try:
         limits = read_limits(path)
@@ -87,6 +87,8 @@ def _act(
                 result = ActsLine(acts).act(kind, person.name, key, reason, valid_s)
         else:
             raise Refused(f"rig {limits.rig}: no session runs for this user; start one with `nociloop run`")
+        if kind == "reset" and result.ok and not is_kept(limits.rig):
+            raise NotReset(f"rig {limits.rig}: the reset was taken but is not on the disk; look at the disk")
     except (Refused, NoAnswer, NotReset) as error:
         sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
         raise typer.Exit(2) from error

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed
-from safety import trips
+from safety import resetting, trips
 from safety.entries import Close
 from safety.events import EndAsked, HostGone, LedgerTrouble, PauseAsked, RelaySaid
 from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, last_session, said, said_at, trip_of
@@ -427,4 +427,15 @@ def test_what_is_left_of_a_session_can_be_said_without_a_start(
     assert last_session("rig-1") == said(TRIPPED)
     file.path.write_bytes(b"{")
     assert last_session("rig-1") == ""
+    file.close()
+
+
+def test_a_reset_is_done_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(resetting, "KEPT_S", 0.06)
+    file = LatchFile(state_folder("rigs"), "rig-1")
+    file.put(TRIPPED)
+    assert not resetting.is_kept("rig-1")
+    file.put(msgspec.structs.replace(TRIPPED, mark="reset"))
+    assert resetting.is_kept("rig-1")
     file.close()
