@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import hashlib
 import os
 import tomllib
 from pathlib import Path
 
 from tests.campaign.proof import ROOT, Case, Outcome, Proof, Void
 from tests.campaign.unguarded.guards import Guard, guards
-from tests.campaign.unguarded.tried import CHILD_S, TESTS, Found, prepare, tried
+from tests.campaign.unguarded.tried import CHILD_S, Found, prepare, tree_at_first, tried
 
 SUITE = "NOCILOOP_CAMPAIGN_IN_SUITE"
 CONTROL = "control: nothing removed"
@@ -44,14 +43,9 @@ def cases() -> list[Case]:
     ]
 
 
-@functools.cache
 def code(_: str) -> str:
-    """The digest of all that is tried here: the code of the four packages that these tests load, and the tests."""
-    digest = hashlib.sha256()
-    files = [*(ROOT / "safety").rglob("*.py"), *(ROOT / "drivers").glob("*.py"), *TESTS.rglob("*.py")]
-    for path in sorted(files):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    """Of all that is tried here, the tests with it: a guard is noticed by them or not."""
+    return tree_at_first()
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import hashlib
 import io
 import os
 import select
@@ -23,7 +24,7 @@ import hypothesis
 import msgspec
 import pytest
 
-from tests.campaign.proof import ROOT
+from tests.campaign.proof import ROOT, Void
 
 TESTS = ROOT / "tests" / "safety"
 CHILD_S = 900.0
@@ -36,7 +37,7 @@ LAST = (
     "test_acts",
 )  # slow, and seldom the first
 COMMON = [
-    *("-p", "no:cacheprovider", "-p", "no:randomly", "-q", "--no-header", "--tb=short"),
+    *("-p", "no:cacheprovider", "-p", "no:randomly", "-q", "--no-header", "--tb=short", "--timeout=60"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # all is imported before the children begin
 ]
 CODE = tuple(str(ROOT / name) for name in ("safety", "drivers", "controller", "sim"))
@@ -119,8 +120,25 @@ def prepare() -> None:
     gc.freeze()
 
 
+def tree() -> str:
+    """The digest of all that is tried here: the code that these tests load, and the tests."""
+    digest = hashlib.sha256()
+    for path in sorted(
+        [*(ROOT / "safety").rglob("*.py"), *(ROOT / "drivers").glob("*.py"), *TESTS.rglob("*.py")]
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def tree_at_first() -> str:
+    """As it was when this process began to load it."""
+    return tree()
+
+
 def remember_nothing() -> None:
     """No example of hypothesis is kept, and none is made smaller. To be called before any test is imported."""
+    tree_at_first()
     hypothesis.settings.register_profile(
         "unguarded", database=None, derandomize=True, deadline=None,
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
@@ -148,6 +166,8 @@ def tried(
 ) -> Found:
     """Fork, remove, run; what the child found, bounded in time. `falls_count`: a fall of the code is noticed, too;
     `first`: so many of the nearest files are collected and run before the others are."""
+    if tree() != tree_at_first():
+        raise Void("the code or its tests have changed since they were loaded: start again")
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
