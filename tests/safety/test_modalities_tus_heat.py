@@ -144,6 +144,8 @@ def test_parts_spend_no_less_than_the_whole():
 def test_the_index_knows_no_dose_and_louder_is_more():
     assert heat(sonication(), 4 * S, 0.74, indexed(TUS, 100.0)).cem43_bone_min == 0.0
     assert second.spent_by(sonication(), 4 * S, indexed(TUS, 100.0)) == {}
+    for limits in (with_inputs(TUS, thermal="ti"), with_inputs(TUS, transmission=None)):
+        assert second.spent_by(sonication(), 4 * S, limits) == {}
     loud, asked, pause = (heat(sonication(), S, mpa, TUS).cem43_brain_min for mpa in (1e6, 0.74, 0.0))
     assert math.isfinite(loud) and loud > 1e15 and pause == asked
     cold = heat(sonication(0.0), S, 0.0, TUS).cem43_brain_min  # a minute at 37 C is 1/4096 of one at 43 C
