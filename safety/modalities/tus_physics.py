@@ -72,7 +72,7 @@ def thermal_index(power_mw: Fraction, aperture_cm2: Fraction) -> Fraction:
 def cem43_per_min(rise_c: Fraction) -> Fraction:
     """Minutes at 43 C that a minute at 37 C + rise is worth, rounded up: R^(43 - T), R = 0.5 above 43 C, 0.25 below."""
     over = min(BASELINE_C + rise_c, Fraction(TEMPERATURE_MAX_C)) - 43
-    return two_to_up(over if over >= 0 else 2 * over)
+    return two_to_up(min(over, 2 * over))
 
 
 def exposure_s(index: Fraction, times: Times) -> int | None:

@@ -178,7 +178,10 @@ def test_pulses_are_counted(times: dict[str, Any], count: int):
         ({"pulse_us": 200_000}, F(1)),
         ({"pulse_us": 100_000}, F(1, 2)),
         ({"pulse_us": 100_001}, F(1)),  # within a long pulse a mean says nothing
-        ({"pulse_us": 199_999, "train_ms": 201}, F(1)),  # 399,998 us of sound do not fit in 201 ms
+        (
+            {"pulse_us": 100_000, "pulse_interval_us": 100_000, "train_ms": 101},
+            F(1),
+        ),  # 200 ms of sound in 101
         ({"train_interval_ms": 9000}, F(1, 10)),  # the pauses between trains let nothing cool
     ],
 )

@@ -48,9 +48,10 @@ def test_two_degrees_bind_only_where_the_rise_is_the_alternative():
     assert by_both(sonication(), warm) == ()
     found = by_both(sonication(), with_inputs(warm, thermal="rise"))
     assert [(r.code, r.quantity, r.limit, r.set_by) for r in found] == [("ILK-101", "rise_c", 2.0, "tissue")]
-    exactly = with_inputs(wide, thermal="rise", rise_bone_c_cm2_per_w=4.0, rise_brain_c_cm2_per_w=0.1)
-    half = sonication(0.74, pulse_us=21_622, pulse_interval_us=200_000)
-    assert by_both(half, exactly) != () and by_both(sonication(pulse_us=21_621), exactly) == ()
+    exactly = with_inputs(wide, thermal="rise", rise_bone_c_cm2_per_w=4.0)
+    timing: dict[str, int] = {"pulse_interval_us": 37_000, "train_ms": 37, "train_interval_ms": 37}
+    assert by_both(sonication(pulse_us=4000, **timing), exactly) == ()  # 0.5 W/cm2: 2 C, no less
+    assert by_both(sonication(pulse_us=4001, **timing), exactly) != ()
     hot = with_inputs(wide, rise_bone_c_cm2_per_w=10.9)
     assert "rise_c" in [r.quantity for r in by_both(sonication(), hot)]  # above 42 C whatever the dose
 

@@ -323,7 +323,13 @@ def test_values_must_be_on_the_device_s_step() -> None:
     caps = msgspec.structs.replace(caps_of("tacs"), envelopes=envelopes)
     assert objections(hold(0.8), given("tacs", capabilities=caps)) == ()  # 0.5 + 0.3, which no float is
     assert objections(hold(0.6), given("tacs", capabilities=caps)) != ()
-    for value, fine in ((0.5, True), (0.8, True), (1.7, True), (0.6, False), (0.9, False)):  # by the first hand, too
+    for value, fine in (
+        (0.5, True),
+        (0.8, True),
+        (1.7, True),
+        (0.6, False),
+        (0.9, False),
+    ):  # by the first hand, too
         found = check(hold(value), limits_of("tacs"), caps, Facts(today=TODAY, impedance_kohm=5.0))
         assert [(r.code, r.limit) for r in found] == ([] if fine else [("ILK-104", 0.3)])
         assert fine or found[0].text.endswith("is no multiple of 0.3 above 0.5")
