@@ -42,7 +42,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(out: Path) -> tuple[Finding, ...]:
+def examine(out: Path, limits: Path | None = None) -> tuple[Finding, ...]:
     """Every check, in the order of the table. A check that fails itself is a finding too."""
     checks: Sequence[Callable[[], Finding]] = (
         python_version,
@@ -59,6 +59,8 @@ def examine(out: Path) -> tuple[Finding, ...]:
         mosquitto,
         signatures,
         trust_store,
+        participants,
+        *((lambda: participant_of(limits),) if limits is not None else ()),
         account,
     )
     return tuple(_safely(check) for check in checks)
@@ -336,6 +338,50 @@ def trust_store() -> Finding:
     known = ", ".join(f"{key.name} {key.fingerprint}" for key in keys) or "no key in it"
     only = "; simulated endpoints only, for the site has another" if where.simulated_only else ""
     return Finding(name=name, verdict="pass", found=f"{where.path}: {known}{only}")
+
+
+def participants() -> Finding:
+    """Whether every participant's store here is whole, and the newest that this site knows."""
+    from safety.participants import site_directory
+    from safety.site import SiteError
+    from safety.store import PARTICIPANTS, read_store
+
+    name = "participants"
+    directory = site_directory()
+    found, broken = [], []
+    for path in sorted((directory / PARTICIPANTS).glob("*.jsonl")):
+        try:
+            records, _ = read_store(directory, path.stem)
+            found.append(f"{path.stem} ({len(records)} records)")
+        except SiteError as error:
+            broken.append(str(error))
+    if broken:
+        fix = "mend what each line names: their sessions do not start before"
+        return Finding(name=name, verdict="fail", found="; ".join(broken), fix=fix)
+    if not found:
+        fix = "an officer makes one: nociloop participant new NAME --limits LIMITS.toml --person OFFICER"
+        return Finding(name=name, verdict="warn", found=f"{directory}: none yet", fix=fix)
+    return Finding(name=name, verdict="pass", found=f"{directory}: {', '.join(found)}")
+
+
+def participant_of(limits: Path) -> Finding:
+    """What is left to the participant of a limits file, and when the next session may begin."""
+    from safety.admission import Refused, read_limits
+    from safety.participants import said_of, site_directory, standing
+
+    name = "budgets"
+    try:
+        held = read_limits(limits)
+        stands = standing(site_directory(), held)
+    except Refused as refused:
+        fix = "mend what the line names: no session of this file starts before"
+        return Finding(name=name, verdict="fail", found=str(refused), fix=fix)
+    said = "; ".join(" ".join(line.split()) for line in said_of(stands, held))
+    if stands.trouble:
+        return Finding(name=name, verdict="fail", found=said, fix=stands.trouble)
+    now = stands.next_wall_ns is not None and stands.next_wall_ns <= stands.now_wall_ns
+    fix = "" if now else "wait, or have the limits' owner look at the budgets"
+    return Finding(name=name, verdict="pass" if now else "warn", found=said, fix=fix)
 
 
 def account() -> Finding:

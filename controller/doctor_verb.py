@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 def doctor_verb(
     out: Annotated[Path, typer.Option(help="the folder in which run folders will be made")] = Path("runs"),
+    limits: Annotated[
+        Path | None, typer.Option(help="whose limits.toml: tell what is left of each budget, too")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """Show what this machine can and cannot do, with the fix for each; exit status 1 when something fails."""
@@ -24,7 +27,7 @@ def doctor_verb(
     quiet()
     from controller.doctor import examine
 
-    findings = examine(out)
+    findings = examine(out, limits)
     failed = any(finding.verdict == "fail" for finding in findings)
     if as_json:
         report = {"ok": not failed, "findings": [asdict(finding) for finding in findings]}

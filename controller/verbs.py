@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from controller.running import Ended, Files
+    from safety.participants import Standing
 
 SessionPath = Annotated[Path, typer.Argument(metavar="SESSION.toml", help="the experimenter's file")]
 LimitsPath = Annotated[Path, typer.Option(metavar="LIMITS.toml", help="the responsible person's file")]
@@ -127,7 +128,8 @@ def check(
     rows = rows_of_file(files.limits)
     against = objections(files.limits, files.session.train)
     serial = serial_refusal(files.admitted)
-    refusals = (*files.admitted.refusals, *((serial,) if serial else ()))
+    stands, trouble = _standing(files)
+    refusals = (*files.admitted.refusals, *(each for each in (serial, trouble) if each))
     if as_json:
         import msgspec
 
@@ -137,13 +139,30 @@ def check(
             "objections": against,
             "refusals": refusals,
             "signed": files.admitted.signed,
+            "participant": stands,
             "unverified": files.limits.unverified,
             "session_digest": files.session.digest,
         }
         sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     else:
         _show_check(files, against, refusals)
+        if stands is not None:
+            from safety.participants import said_of
+
+            sys.stdout.write("\n".join(said_of(stands, files.limits)) + "\n")
     raise typer.Exit(1 if against or refusals else 0)
+
+
+def _standing(files: Files) -> tuple[Standing | None, str]:
+    """How the participant stands against the budgets that outlive a session, and why none may start."""
+    from safety.admission import Refused
+    from safety.participants import site_directory, standing
+
+    try:
+        found = standing(site_directory(), files.limits)
+    except Refused as refused:
+        return None, str(refused)
+    return found, found.trouble
 
 
 def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...]) -> None:

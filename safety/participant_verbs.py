@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,8 @@ def _signed(
 
     try:
         limits = _limits_of(name, path)
-        who = (_trusted(person) if trusted else None) or named(limits, path, person)
+        beside = _trusted(person) if trusted and limits.person(person) is None else None
+        who = beside or named(limits, path, person)
         said = act(limits, who, unlock(who, passphrase_file))
     except Refused as error:
         raise _refused(error) from error
@@ -119,7 +121,10 @@ def _trusted(name: str) -> Person | None:
     from safety.limit_values import Person
 
     try:
-        key = next((each for each in trust.keys_of(trust.store()) if each.name == name), None)
+        where = trust.store()
+        if not os.path.lexists(where.path):
+            return None
+        key = next((each for each in trust.keys_of(where) if each.name == name), None)
     except trust.TrustError as error:
         raise Refused(str(error)) from error
     if key is None:

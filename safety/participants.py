@@ -138,7 +138,6 @@ def said_of(found: Standing, limits: Limits) -> tuple[str, ...]:
         f"  {spacing.name:<9} {left_ns / 1e9:.0f} s are left of {spacing.low:g} s"
         for spacing, left_ns in found.waits
     )
-    lines += [f"  REFUSED  {found.trouble}"] if found.trouble else []
     if found.next_wall_ns is None:
         lines.append("  the next session: never, by these limits")
     elif found.next_wall_ns > found.now_wall_ns:

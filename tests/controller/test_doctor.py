@@ -26,7 +26,7 @@ def test_this_machine_is_examined_in_time_and_each_trouble_has_its_fix(
     findings = examine(tmp_path / "not" / "yet" / "there")
     assert time.monotonic() - begin < 8.0  # 2 s on a quiet machine; asked for: 4
     by_name = {finding.name: finding for finding in findings}
-    assert len(by_name) == len(findings) == 15
+    assert len(by_name) == len(findings) == 16
     for name in ("python", "liblsl", "LSL loopback", "signatures", "sockets"):
         assert by_name[name].verdict == "pass", by_name[name]
     assert all(finding.fix for finding in findings if finding.verdict != "pass")
@@ -120,7 +120,7 @@ def test_exit_status_says_whether_something_fails(
     monkeypatch: pytest.MonkeyPatch, verdict: doctor.Verdict, status: int
 ) -> None:
     finding = Finding(name="x [bold]", verdict=verdict, found="[red]found", fix="fix it")
-    monkeypatch.setattr(doctor, "examine", lambda out: (finding,))
+    monkeypatch.setattr(doctor, "examine", lambda out, limits: (finding,))
     app = typer.Typer()
     app.command()(doctor_verb.doctor_verb)
     run = typer.testing.CliRunner()
