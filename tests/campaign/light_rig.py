@@ -20,6 +20,7 @@ from drivers.stimulation import Modality
 from safety.acting import NoAnswer
 from safety.entries import Entry, Genesis
 from safety.events import Asked
+from safety.latch import LatchFile, trip_of
 from safety.messages import Pending, Permit, PhaseChanged
 from safety.store import read_store
 from safety.store_records import sessions_of
@@ -263,10 +264,23 @@ def judge_ledger(rig: Rig, record: Record, promised: set[int], *, killed: bool) 
     )
     if less:
         return f"the ledger reserved too little: {less}"
+    if states and (states[-1].phase == "ARMED" or states[-1].trip) and not _latched(rig):
+        return (
+            f"the next start would find no trip, and this session ended {states[-1].phase} {states[-1].trip}"
+        )
     sessions = sessions_of(read_store(rig.state, first.rules.limits.participant)[0])
     kept = {name: sum(float(getattr(each.spent, name)) for each in sessions) for name in came}
     less = _less(kept, came)
     return f"the participant's store holds too little: {less}" if less else ""
+
+
+def _latched(rig: Rig) -> bool:
+    """Whether the rig's state on the disk trips the next start."""
+    latch = LatchFile(rig.state / "rigs", rig.directory.name)
+    try:
+        return bool(trip_of(latch.read())[0])
+    finally:
+        latch.close()
 
 
 def _less(accounted: dict[str, float], came: dict[str, float]) -> str:
