@@ -105,7 +105,9 @@ def test_diagnostic_limits_are_held_in_water():
         "tissue",
     )
     assert "Track 3" in found.text
-    assert by_both(sonication(pulse_us=7783), limits) == () and by_both(sonication(pulse_us=7784), limits)
+    timing: dict[str, int] = {"pulse_interval_us": 37_000, "train_ms": 37, "train_interval_ms": 37}
+    assert by_both(sonication(pulse_us=1440, **timing), limits) == ()  # 720 mW/cm2, no less
+    assert by_both(sonication(pulse_us=1441, **timing), limits) != ()
     wide = with_inputs(without_layers("tus"), diagnostic="track3", transmission=0.1)
     short: dict[str, Any] = {"pulse_us": 1, "pulse_interval_us": 1000}
     assert by_both(sonication(2.371, 500.0, **short), wide) == ()
