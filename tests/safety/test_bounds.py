@@ -11,33 +11,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.capabilities import Envelope
+from drivers.stimulation import Modality
 from safety.modalities import Declared, bounds, quantities_of
-from tests.safety.strategies import caps_of, limits_of
+from tests.safety.strategies import MODALITIES, caps_of, limits_of
 
 TACS = limits_of("tacs")
 CAPS = caps_of("tacs")
 ASKED = [declared for declared in quantities_of("tacs") if declared.asked and not declared.integer]
+EVERY = [
+    (modality, declared)
+    for modality in MODALITIES
+    for declared in quantities_of(modality)
+    if declared.asked and not declared.integer
+]
 
 
-def edges(name: str) -> list[float]:
+def edges(modality: Modality, name: str) -> list[float]:
     """Every number at which an answer may turn, and its neighbours."""
-    envelope = CAPS.envelopes[name]
-    numbers = [
-        envelope.low,
-        envelope.high,
-        *(x for r in TACS.rows if r.quantity == name for x in (r.low, r.high)),
-    ]
-    steps = (-1, 0, 1)
-    near = [n + k * envelope.step for n in numbers for k in steps]
+    envelope = caps_of(modality).envelopes[name]
+    rows = [row for row in limits_of(modality).rows if row.quantity == name]
+    numbers = [envelope.low, envelope.high, *(end for row in rows for end in (row.low, row.high))]
+    near = [number + k * envelope.step for number in numbers for k in (-1, 0, 1)]
     return [x for n in near for x in (n, math.nextafter(n, -math.inf), math.nextafter(n, math.inf))]
 
 
-@pytest.mark.parametrize("declared", ASKED, ids=lambda d: d.name)
-def test_both_ways_agree_at_every_edge(declared: Declared):
-    for value in edges(declared.name):
-        short = bounds.passes(declared, value, TACS, CAPS)
+@pytest.mark.parametrize(("modality", "declared"), EVERY, ids=lambda it: getattr(it, "name", it))
+def test_both_ways_agree_at_every_edge(modality: Modality, declared: Declared):
+    limits, caps = limits_of(modality), caps_of(modality)
+    for value in edges(modality, declared.name):
+        short = bounds.passes(declared, value, limits, caps)
         with mock.patch.object(bounds, "passes", return_value=False):
-            assert short == (bounds.check_value(declared, value, TACS, CAPS) == []), value
+            assert short == (bounds.check_value(declared, value, limits, caps) == []), value
 
 
 @given(
