@@ -14,7 +14,7 @@ from datetime import date
 from fractions import Fraction
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import Hold, Pulses, Train, quantities
+from drivers.stimulation import Pulses, Train, quantities
 from safety.limit_values import Limits, is_iso_date
 from safety.messages import Reason, Row
 from safety.modalities import held
@@ -84,6 +84,14 @@ class Phases:
     def mean_hz(self) -> Fraction:
         """Pulses per second, bursts and the time between them taken together."""
         return self.rate_hz * self.per_burst
+
+
+def carried(train: Train) -> Pulses:
+    """The pulses of a train whose kind was judged; raises WrongTrain."""
+    carrier = hold_of(train).carrier
+    if not isinstance(carrier, Pulses):
+        raise WrongTrain(f"{train.modality} without pulses")
+    return carrier
 
 
 def phases_of(carrier: Pulses) -> Phases | None:
@@ -183,15 +191,15 @@ class Implanted:
 
     def check(self, train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
         """Every reason that refuses this hold, but for slew, which needs the output of the moment."""
-        wave, reasons = train.waveform, list(check_facts(limits, facts))
+        reasons = list(check_facts(limits, facts))
         wrong = check_kind(train, limits, caps)
-        if wrong or not (isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)):
+        if wrong:
             return (*reasons, *wrong)
         numbers = quantities(train)
         for declared in self.asked:
             reasons += check_value(declared, numbers[declared.name], limits, caps)
         reasons += check_outputs(train, limits, caps)
-        phases = phases_of(wave.carrier)
+        phases = phases_of(carried(train))
         if phases is None or len(train.outputs) > len(limits.contacts):
             return tuple(reasons)  # refused already, one number or the outputs by name
         reasons += _check_timing(phases, limits)
@@ -347,14 +355,9 @@ def _device_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
     """Time and charge of the first phases in a span; an impossible span counts as the lease, an impossible amplitude
     as asked."""
-    wave = hold_of(train)
-    if not isinstance(wave.carrier, Pulses):
-        raise WrongTrain(f"{train.modality} without pulses")
-    phases = phases_of(wave.carrier)
-    part = (
-        Fraction(1) if phases is None else phases.width_us * phases.mean_hz / US_PER_S
-    )  # of the time that it flows
-    return held.spent(train, span_ns, reached, part)
+    phases = phases_of(carried(train))
+    flowing = Fraction(1) if phases is None else phases.width_us * phases.mean_hz / US_PER_S  # of the time
+    return held.spent(train, span_ns, reached, flowing)
 
 
 def ramp_down_max_ns(limits: Limits) -> int:

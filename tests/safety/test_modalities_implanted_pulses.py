@@ -19,6 +19,7 @@ from safety.modalities import (
     check_slew,
     exposure,
     rows,
+    rules_of,
 )
 from safety.oracle import PARTS
 from safety.oracle_numbers import Circumstances
@@ -124,6 +125,44 @@ def test_a_burst_is_over_before_the_next(modality: Modality):
         refused, _ = both(train, limits, caps)
         assert codes(refused) == ([] if fits else ["ILK-120"])
     assert "a burst take" in refused[0].text
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("amplitude_ma", -1.0), ("amplitude_ma", math.nan), ("gap_us", -1.0), ("width_us", -60.0), ("width_us", 0.0),
+        ("second_width_us", 0.0), ("rate_hz", -1.0), ("rate_in_burst_hz", 0.0), ("pulses_per_burst", 1.5),
+        ("pulses_per_burst", 0), ("pulses_per_burst", -1),
+    ],
+)  # fmt: skip
+def test_a_number_that_makes_no_pulses_is_refused_by_its_own_name_alone(
+    modality: Modality, name: str, value: float
+):
+    """Nothing is computed from it: no charge of a negative width, no timing of half a pulse."""
+    refused, _ = both(with_quantity(modality, name, value), limits_of(modality), wide(modality))
+    assert {r.quantity for r in refused} == {name}
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_facts_of_a_device_that_are_nothing_are_facts(modality: Modality):
+    limits = limits_of(modality)
+    inputs = msgspec.structs.replace(limits.inputs, leakage_na=0.0, recharge_us=0)
+    assert check_facts(msgspec.structs.replace(limits, inputs=inputs), FACTS) == ()
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_the_largest_and_the_smallest_area(modality: Modality):
+    """Both ends belong to what a contact and a case can be; a hair beyond is a mistake of somebody."""
+    declared = rules_of(modality).contacts
+    for name, low, high in (
+        ("A", declared.area_low_cm2, declared.area_high_cm2),
+        ("case", declared.case_low_cm2, declared.case_high_cm2),
+    ):
+        assert declared.takes_area(name, low) and declared.takes_area(name, high)
+        assert not declared.takes_area(name, math.nextafter(low, 0.0))
+        assert not declared.takes_area(name, math.nextafter(high, 1e9))
+    assert declared.area_high_cm2 < 1.0 < declared.case_low_cm2  # mm2 taken for cm2 are no contact
 
 
 # What is known of the device
