@@ -24,7 +24,7 @@ def quantile(figures: Sequence[float], share: float) -> float:
 
 
 def table(names: Sequence[str], folder: Path) -> str:
-    """One row a case; where the cases of a proof are many and all the same, one row for what held."""
+    """One row a case that has a bound; where the cases of a proof are many and alike, one for all, and each odd one."""
     lines = [HEAD]
     for name in names:
         asked = proof(name)
@@ -35,20 +35,30 @@ def table(names: Sequence[str], folder: Path) -> str:
 
 
 def _rows(asked: Proof, rows: list[tuple[Case, list[Result]]]) -> list[str]:
-    if len(rows) <= 40:
-        return [_row(asked, case.name, case, found) for case, found in rows]
-    one = Case(
-        name="all", short=1, long=sum(bar_of(asked, case, "long") for case, _ in rows), unit=rows[0][0].unit
-    )
-    told = [_row(asked, f"all {len(rows)}", one, [each for _, found in rows for each in found])]
-    odd = [(case, found) for case, found in rows if any(each.outcome in ("failed", "void") for each in found)]
-    return told + [_row(asked, case.name, case, found) for case, found in odd]
+    told = [(case, bar_of(asked, case, "long"), found) for case, found in rows]
+    if len(rows) <= 4 or any(case.bound is not None for case, _ in rows):
+        return [_row(asked, case.name, case, bar, found, _units(found)) for case, bar, found in told]
+    every = sum(bar for _, bar, _ in told)
+    tried = sum(min(bar, _units(found)) for _, bar, found in told)  # one case's more is not another's
+    one = Case(name="all", short=0, long=every, unit=rows[0][0].unit)
+    lines = [
+        _row(asked, f"all {len(rows)}", one, every, [each for _, found in rows for each in found], tried)
+    ]
+    odd = [
+        (case, bar, found)
+        for case, bar, found in told
+        if any(each.outcome in ("failed", "void") for each in found)
+    ]
+    return lines + [_row(asked, case.name, case, bar, found, _units(found)) for case, bar, found in odd]
 
 
-def _row(asked: Proof, label: str, case: Case, found: list[Result]) -> str:
-    bar = case.long if asked.seeds is None or case.name == "all" else bar_of(asked, case, "long")
+def _units(found: Sequence[Result]) -> int:
+    return sum(each.n for each in found if each.outcome != "void")
+
+
+def _row(asked: Proof, label: str, case: Case, bar: int, found: list[Result], tried: int) -> str:
     valid = [each for each in found if each.outcome != "void"]
-    tried, failed = sum(each.n for each in valid), [each for each in found if each.outcome == "failed"]
+    failed = sum(each.outcome == "failed" for each in found)
     here = sum(each.n for each in valid if each.commit == commit())
     commits = sorted(
         {each.commit for each in found}, key=lambda c: max(e.date for e in found if e.commit == c)
@@ -57,7 +67,7 @@ def _row(asked: Proof, label: str, case: Case, found: list[Result]) -> str:
         asked.name,
         label,
         f"{tried:,} / {bar:,} {case.unit}",
-        f"{len(failed)}, {len(found) - len(valid)}",
+        f"{failed}, {len(found) - len(valid)}",
         _measured(case, valid),
         f"{_span(commits)}{f' ({here:,} of this one)' if here not in (0, tried) else ''}",
         max((each.date[:10] for each in found), default=""),
