@@ -139,19 +139,25 @@ def test_the_device_put_out_only_what_was_permitted(demo: Demo) -> None:
     truth, allowed = demo.truth(), list(permits(demo.session.run_dir).values())
     given = record.deliveries(truth)
     assert len(given) > (20 if demo.rig.modality == "tacs" else 1)
-    set_to = [each.line for each in truth.entries if isinstance(each, record.Rx) and " SET mod=" in each.line]
-    assert len(set_to) == len(allowed)
-    for line, permitted in zip(set_to, allowed, strict=True):
-        found = re.search(r" (?:a|p)=(\d+) ", line)
-        assert found is not None
-        assert int(found[1]) / (1000 if demo.rig.modality == "tacs" else 10) == pytest.approx(permitted)
+    heard = [each.line for each in truth.entries if isinstance(each, record.Rx)]
+    told = [line for line in heard if " SET mod=" in line or " RENEW " in line]
+    assert len(told) == len(allowed)
+    by_token: list[float] = []  # the device counts its tokens from 1, one for each SET
+    for line, permitted in zip(told, allowed, strict=True):
+        found = re.search(r" SET mod=.* (?:a|p)=(\d+) ", line)
+        if found is not None:
+            assert int(found[1]) / (1000 if demo.rig.modality == "tacs" else 10) == pytest.approx(permitted)
+            by_token.append(permitted)
+        else:
+            assert f" RENEW token={len(by_token)}*" in line  # what runs goes on as it is
+            assert permitted == by_token[-1]
     assert max(allowed) <= LIMIT[demo.rig.modality]
     for each in truth.breaks:
-        assert each.token in range(1, len(allowed) + 1)
-        assert each.a_ma_pp <= max(allowed[: each.token]) + 1e-9
-        assert (each.to_ma_pp or 0.0) <= allowed[each.token - 1] + 1e-9
+        assert each.token in range(1, len(by_token) + 1)
+        assert each.a_ma_pp <= max(by_token[: each.token]) + 1e-9
+        assert (each.to_ma_pp or 0.0) <= by_token[each.token - 1] + 1e-9
     for pulse in truth.pulses:
-        assert pulse.p_pct <= allowed[pulse.token - 1]
+        assert pulse.p_pct <= by_token[pulse.token - 1]
     assert record.zero_since(truth, truth.entries[0].t_ns) is not None
 
 
