@@ -49,6 +49,29 @@ def test_the_second_phase_is_held_to_what_the_first_is(modality: Modality):
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
+@pytest.mark.parametrize(("us", "second_us", "highest"), [(100.0, 50.0, 2.0), (50.0, 100.0, 1.0)])
+def test_currents_are_those_of_the_higher_phase(
+    modality: Modality, us: float, second_us: float, highest: float
+):
+    limits = without_layers(modality)
+    currents = ("contact_ma", "total_ma")
+    rows_ = tuple(msgspec.structs.replace(r, high=0.5) if r.quantity in currents else r for r in limits.rows)
+    narrow = msgspec.structs.replace(limits, rows=rows_)
+    refused, _ = both(pulse(modality, 1.0, us, second_width_us=second_us), narrow, wide(modality))
+    assert {(r.quantity, r.value) for r in refused} == {(name, highest) for name in currents}
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_of_equal_phases_one_is_named(modality: Modality):
+    high = next(r.high for r in limits_of(modality).rows if r.quantity == "amplitude_ma")
+    above = with_quantity(modality, "amplitude_ma", math.nextafter(high, 1e9))
+    found = [
+        r.set_by for r in both(above, limits_of(modality), wide(modality))[0] if r.quantity == "amplitude_ma"
+    ]
+    assert found == ["protocol"]
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
 def test_a_device_without_a_range_of_amplitude_has_none_for_the_second_phase(modality: Modality):
     caps = wide(modality)
     del caps.envelopes["amplitude_ma"]
