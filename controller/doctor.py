@@ -62,6 +62,7 @@ def examine(out: Path, limits: Path | None = None) -> tuple[Finding, ...]:
         participants,
         *((lambda: participant_of(limits),) if limits is not None else ()),
         account,
+        rigs,
     )
     return tuple(_safely(check) for check in checks)
 
@@ -382,6 +383,34 @@ def participant_of(limits: Path) -> Finding:
     now = stands.next_wall_ns is not None and stands.next_wall_ns <= stands.now_wall_ns
     fix = "" if now else "wait, or have the limits' owner look at the budgets"
     return Finding(name=name, verdict="pass" if now else "warn", found=said, fix=fix)
+
+
+def rigs() -> Finding:
+    """Rigs that a session before left TRIPPED, and on which no session runs."""
+    from safety.latch import last_session
+    from safety.rig import ACTS, directories
+    from safety.site import RIGS, state_directory
+
+    names = sorted(path.stem for path in (state_directory() / RIGS).glob("*.json"))
+    idle = [name for name in names if not any(_answers(each / name / ACTS) for each in directories())]
+    left = [text for text in map(last_session, idle) if text]
+    if not left:
+        return Finding(name="rigs", verdict="pass", found=f"{len(names)} known, none left tripped")
+    fix = "find out why; then a named person: nociloop reset --limits LIMITS.toml --person NAME --reason WHY"
+    return Finding(
+        name="rigs", verdict="warn", found="; ".join(text.partition(";")[0] for text in left), fix=fix
+    )
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(0.2)
+        try:
+            line.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def account() -> Finding:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 import typer.testing
 
 from controller import doctor, doctor_verb
 from controller.doctor import Finding, examine, satisfies
+from safety.latch import LatchFile, clear
 from safety.signature import fingerprint
+from safety.site import state_folder
 from safety.trust import Store
 
 
@@ -26,7 +30,7 @@ def test_this_machine_is_examined_in_time_and_each_trouble_has_its_fix(
     findings = examine(tmp_path / "not" / "yet" / "there")
     assert time.monotonic() - begin < 8.0  # 2 s on a quiet machine; asked for: 4
     by_name = {finding.name: finding for finding in findings}
-    assert len(by_name) == len(findings) == 16
+    assert len(by_name) == len(findings) == 17
     for name in ("python", "liblsl", "LSL loopback", "signatures", "sockets"):
         assert by_name[name].verdict == "pass", by_name[name]
     assert all(finding.fix for finding in findings if finding.verdict != "pass")
@@ -50,6 +54,25 @@ def test_sockets_need_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.M
     assert doctor.sockets().verdict == "fail"
     monkeypatch.setenv("NOCILOOP_RUNTIME_DIR", str(tmp_path / ("x" * 120)))
     assert doctor.sockets().verdict == "fail"  # a socket's path has 107 bytes at most
+
+
+def test_a_rig_that_was_left_tripped_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("NOCILOOP_RUNTIME_DIR", str(tmp_path / "run"))
+    assert doctor.rigs() == Finding(name="rigs", verdict="pass", found="0 known, none left tripped")
+    file = LatchFile(state_folder("rigs"), "rig-1")
+    assert doctor.rigs().found == "1 known, none left tripped"
+    file.put(msgspec.structs.replace(clear("rig-1"), mark="armed", session_id="s-1"))
+    found = doctor.rigs()
+    assert found.verdict == "warn"
+    assert found.found.startswith("rig rig-1 is TRIPPED: ILK-004")
+    assert "nociloop reset" in found.fix
+    (tmp_path / "run" / "rig-1").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as door:  # a session runs: that it is armed is no remainder
+        door.bind(str(tmp_path / "run" / "rig-1" / "acts.sock"))
+        door.listen()
+        assert doctor.rigs().verdict == "pass"
+    file.close()
 
 
 def test_the_trust_store_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
