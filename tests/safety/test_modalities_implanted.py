@@ -168,6 +168,39 @@ def test_no_area_and_no_microelectrode(modality: Modality, area: float | None):
     assert both(train, of_area(limits_of(modality), 0.01), wide(modality))[0] == ()
 
 
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_the_current_charge_and_density_told_are_those_of_the_contact_that_has_most(modality: Modality):
+    limits, caps = of_area(without_layers(modality), 0.05), wide(modality)
+    a, b = (c.name for c in limits.contacts[:2])
+    thirds = (Output(name=a, share=-0.25), Output(name=b, share=-0.75), Output(name="case", share=1.0))
+    train = msgspec.structs.replace(pulse(modality, 2.0, 100.0), outputs=thirds)
+    told = {"contact_ma": 1.5, "charge_uc": 0.2, "density_uc_cm2": 3.0, "total_ma": 2.0, "shannon_k": -0.34}
+    rows = tuple(
+        msgspec.structs.replace(r, high=told[r.quantity] - 0.01) if r.quantity in told else r
+        for r in limits.rows
+    )
+    refused, _ = both(train, msgspec.structs.replace(limits, rows=rows), caps)
+    assert {r.quantity: r.value for r in refused} == pytest.approx(told)
+    for name in ("contact_ma", "density_uc_cm2", "shannon_k"):
+        assert b in next(r.text for r in refused if r.quantity == name)
+    assert "case" in next(r.text for r in refused if r.quantity == "charge_uc")
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_of_contacts_without_an_area_nothing_else_is_told(modality: Modality):
+    limits = without_layers(modality)
+    none = tuple(msgspec.structs.replace(c, area_cm2=None) for c in limits.contacts)
+    narrow = tuple(
+        msgspec.structs.replace(r, high=0.5) if r.quantity in ("contact_ma", "charge_uc") else r
+        for r in limits.rows
+    )
+    bare = msgspec.structs.replace(limits, contacts=none, rows=narrow)
+    refused, _ = both(pulse(modality, 6.0, 100.0), bare, wide(modality))
+    assert [r.quantity for r in refused] == ["area_cm2"]
+    names = [output.name for output in valid_train(modality).outputs]
+    assert all(name in refused[0].text for name in names)
+
+
 # Signs
 
 

@@ -98,17 +98,16 @@ def test_an_asymmetric_pulse_on_the_device_s_steps_is_balanced_and_passes(modali
 @pytest.mark.parametrize("modality", IMPLANTED)
 def test_what_the_second_phase_leaves_flows_on_and_counts_as_direct_current(modality: Modality):
     limits, caps = without_layers(modality), wide(modality)
-    hz = 25.0
-    fine = pulse(modality, 1.0, 100.0, second_width_us=101.0, rate_hz=hz, rate_in_burst_hz=hz)
-    for step, refuses in ((0.0, False), (0.001, False), (0.005, True)):
+    hz = SLOW_HZ[modality]
+    fine = pulse(modality, 2.0, 100.0, second_width_us=101.0, rate_hz=hz, rate_in_burst_hz=hz)
+    narrow = tuple(msgspec.structs.replace(r, high=10.0) if r.quantity == "dc_na" else r for r in limits.rows)
+    limits = msgspec.structs.replace(limits, rows=narrow)
+    # 10 nA leak; 1.980198 mA is 1980.198 steps of 1 uA and 396.0396 of 5 uA, set as 1981 and 397 at worst.
+    for step, off in ((0.0, 0.0), (0.001, 1981 / (200_000 / 101) - 1), (0.005, 397 / (40_000 / 101) - 1)):
         envelopes = {**caps.envelopes, "amplitude_ma": Envelope(low=0, high=20, step=step)}
         stepped = msgspec.structs.replace(caps, envelopes=envelopes)
-        narrow = tuple(
-            msgspec.structs.replace(r, high=13.0) if r.quantity == "dc_na" else r for r in limits.rows
-        )
-        found = both(fine, msgspec.structs.replace(limits, rows=narrow), stepped)[0]
-        assert ("dc_na" in {r.quantity for r in found}) is refuses, step
-        # 10 nA leak; 100 nC x 25 Hz x (0.995 or 0.99 against 1 / 1.01 = 0.990099...)
+        found = [r.value for r in both(fine, limits, stepped)[0] if r.quantity == "dc_na"]
+        assert found == ([] if step == 0 else pytest.approx([10 + 200 * hz * off]))
 
 
 # Time
