@@ -90,7 +90,7 @@ def site_list(directory: Path) -> tuple[Chain, tuple[Anchor, ...]]:
         ) from error
     except (BrokenChain, ValueError) as error:
         raise StoreError(
-            f"{path}: found {error}; expected a whole list: it was tampered with, or its disk fails; bring back a whole copy"
+            f"{path}: found {error}, expected a whole list: it was tampered with, or its disk fails; bring back a whole copy"
         ) from error
 
 

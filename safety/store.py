@@ -20,7 +20,7 @@ from safety.regular_file import sync_directory
 from safety.site_list import SITE_LIST, Anchor, AnchorKind, Lines, StoreError, anchor, newest, site_list
 from safety.store_records import DateConfirmed, Record, body_of, history_of, records_of
 
-BYTES_MAX = 268_435_456  # own choice: a course of reservations every few seconds takes some 20 MB
+BYTES_MAX = 134_217_728  # own choice: a course of reservations every few seconds takes some 20 MB
 PARTICIPANTS = "participants"
 TAMPERED = "expected a whole store: it was tampered with, or its disk fails; bring back a whole copy"
 
@@ -60,7 +60,7 @@ def open_store(
         lines.close()
         if not isinstance(error, BrokenChain):
             raise
-        raise StoreError(f"{lines.path}: found {error}; {TAMPERED}") from error
+        raise StoreError(f"{lines.path}: found {error}, {TAMPERED}") from error
 
 
 def claim_store(directory: Path, participant: str) -> tuple[Lines, tuple[Record, ...], Chain]:
@@ -143,7 +143,7 @@ def _judged(directory: Path, participant: str, fd: int) -> tuple[tuple[Record, .
         chain = read_chain(_content(path, fd))
         records = records_of(chain, participant)
     except BrokenChain as error:
-        raise StoreError(f"{path}: found {error}; {TAMPERED}") from error
+        raise StoreError(f"{path}: found {error}, {TAMPERED}") from error
     known = newest(site_list(directory)[1], participant)
     if known is None:
         raise StoreError(
@@ -164,23 +164,13 @@ def _judged(directory: Path, participant: str, fd: int) -> tuple[tuple[Record, .
 
 
 def _content(path: Path, fd: int) -> bytes:
-    size = os.fstat(fd).st_size
-    if size > BYTES_MAX:
+    with open(fd, "rb", closefd=False) as file:
+        content = file.read(BYTES_MAX + 1)
+    if len(content) > BYTES_MAX:
         raise StoreError(
-            f"{path}: found {size} bytes, expected at most {BYTES_MAX}; find out what wrote them"
+            f"{path}: found more than {BYTES_MAX} bytes, expected fewer; find out what wrote them"
         )
-    return os.pread(fd, size, 0) if size == 0 else _whole(fd, size)
-
-
-def _whole(fd: int, size: int) -> bytes:
-    parts, at = [], 0
-    while at < size:
-        part = os.pread(fd, size - at, at)
-        if not part:
-            break
-        parts.append(part)
-        at += len(part)
-    return b"".join(parts)
+    return content
 
 
 def append_confirmation(directory: Path, record: DateConfirmed, participant: str) -> None:

@@ -210,6 +210,11 @@ def test_the_next_block_is_asked_for_before_half_is_used(left: Exposure, low: bo
     assert running_low(Dose(), pulses(), T) is False
 
 
+def test_an_unknown_budget_is_a_broken_invariant():
+    with pytest.raises(AssertionError):
+        spent_of(NOTHING, "odd")  # type: ignore[arg-type]
+
+
 def test_sums_and_names():
     assert plus(spent(1.0, 2.0, 3), spent(1.0, 1.0, 1)) == spent(2.0, 3.0, 4)
     assert minus(spent(1.0, 2.0, 3), spent(2.0, 1.0, 5)) == spent(0.0, 1.0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -18,10 +19,12 @@ from safety.limit_values import Budget
 from safety.modalities import Exposure, budgets_of, spacing_of
 from safety.oracle_ledger import check_ledger
 from safety.oracle_windows import DAY_NS, GAP_S, LONG, MOST, WASHOUT_S, Earlier
+from safety.verify import verify
 from safety.windows import Session, exceeded, waits
 from tests.safety.histories import NEW, history_with, past
+from tests.safety.ledgers import SOFTWARE, write
 from tests.safety.test_oracle_ledger import Ledger, at, good, with_rules
-from tests.safety.world import T0, rules_of
+from tests.safety.world import T0, World, rules_of
 
 F, S, WALL_NS = Fraction, 1_000_000_000, T0.wall_ns
 LIMITS = rules_of().limits
@@ -66,6 +69,8 @@ def test_counts_courses_days_and_other_modalities():
     two = [past(WALL_NS - n * DAY_NS, on_time_s=1.0) for n in (1, 2)]
     assert over(*two, budgets=(*LIMITS.budgets, cap)) == ["n_days in in_a_row: 3.0 of 2.0"]
     assert over(two[0], budgets=(*LIMITS.budgets, cap)) == []
+    other = past(WALL_NS - 2 * DAY_NS, "rtms", n_pulses=1)
+    assert over(two[0], other, budgets=(*LIMITS.budgets, cap)) == []
     course = [b for b in rules_of("rtms").limits.budgets if (b.scope, b.name) == ("course", "n_sessions")]
     pulses = Earlier(
         limits=rules_of("rtms").limits,
@@ -158,6 +163,23 @@ def after(ledger: Ledger, *sessions: Past) -> Ledger:
     """The same ledger, had these sessions gone before."""
     genesis = ledger[0]
     return at(ledger, 0, rules=msgspec.structs.replace(genesis.rules, history=history_with(*sessions)))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("modality", ["tacs", "rtms"])
+def test_a_session_after_others_is_decided_again_from_its_genesis(modality: Modality, tmp_path: Path):
+    """Refused while the gap runs, permitted after it, and refused by the day's budget: all of it from the ledger alone."""
+    gap_ns = int(GAP_S[modality]) * S
+    amount = {"on_time_s": 3600.0 - 0.8} if modality == "tacs" else {"n_pulses": 18_000 - 50}
+    history = history_with(past(WALL_NS - gap_ns + 2 * S, modality, **amount))  # type: ignore[arg-type]
+    world = World(msgspec.structs.replace(rules_of(modality), history=history)).armed()
+    assert world.codes(world.ask()) == {"ILK-315"}
+    world.run_ms(2_500)
+    assert world.codes(world.ask()) == set()
+    world.run_ms(16_000 if modality == "rtms" else 1_700)
+    assert "ILK-308" in world.codes(world.ask())
+    verdict = verify(write(tmp_path, world, closed=False), SOFTWARE)
+    assert (verdict.execution, verdict.problems, verdict.oracle) == ("same", (), ())
+    assert verdict.permits >= 1
 
 
 @pytest.mark.parametrize("modality", ["tacs", "rtms"])

@@ -11,7 +11,7 @@ import pytest
 from safety import clocks
 from safety.admission import Refused
 from safety.history import History
-from safety.participants import confirm_date, new_participant, said_of, standing
+from safety.participants import confirm_date, new_participant, said_of, site_directory, standing
 from safety.site_list import site_list
 from safety.store import read_store, store_path
 from safety.store_records import DateConfirmed, history_of
@@ -106,3 +106,32 @@ def test_a_standing_in_words(state: Path):
     assert said_of(dataclasses.replace(found, next_wall_ns=10**40), LIMITS)[-1].endswith(
         "a date that no calendar has"
     )
+
+
+def test_a_state_directory_that_cannot_be_used_is_one_line(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match=r"found .*, expected the site's state directory; mend it"):
+        new_participant(tmp_path / "file", LIMITS, person("bob"), PEOPLE["bob"], "r")
+
+    def fails(fd: int) -> None:
+        raise OSError(5, "Input/output error", "the store")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", fails)
+        with pytest.raises(Refused, match="the store: found Input/output error, expected the site's state"):
+            confirm_date(state, LIMITS, person("ann"), PEOPLE["ann"], "r")
+    with pytest.raises(Refused, match="found no store"):
+        confirm_date(tmp_path / "nowhere", LIMITS, person("ann"), PEOPLE["ann"], "r")
+
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("safety.site.SITE_STATE", tmp_path / "none")
+    monkeypatch.setattr(Path, "home", homeless)
+    if not Path("/var/lib/nociloop").is_dir():
+        with pytest.raises(Refused, match="found no home directory"):
+            site_directory()

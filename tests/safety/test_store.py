@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -18,7 +19,7 @@ from safety.chained import FIRST, LINE_BYTES_MAX, BrokenChain, next_line, read_c
 from safety.history import Course, History, Past, Stamp
 from safety.participants import confirm_date
 from safety.site_list import StoreError, site_list
-from safety.store import BYTES_MAX, read_store, store_path
+from safety.store import claim_store, read_store, store_path
 from safety.store_records import (
     LAST_OUT_NS,
     PAST_NS,
@@ -261,9 +262,32 @@ def test_what_is_no_regular_file_is_refused(state: Path, tmp_path: Path, kind: s
     assert str(path) in refusal(state)
 
 
-def test_a_store_beyond_all_size_is_refused(state: Path):
-    os.truncate(file_of(state), BYTES_MAX + 1)
-    assert f"{BYTES_MAX + 1} bytes, expected at most {BYTES_MAX}" in refusal(state)
+def test_a_store_beyond_all_size_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch):
+    size = file_of(state).stat().st_size
+    monkeypatch.setattr("safety.store.BYTES_MAX", size)
+    let_go(opened(state, clocks.stamp())[0])
+    monkeypatch.setattr("safety.store.BYTES_MAX", size - 1)
+    assert f"found more than {size - 1} bytes, expected fewer" in refusal(state)
+
+
+def test_a_store_whose_records_are_out_of_place_is_refused_and_let_go(state: Path):
+    lines, _, _ = claim_store(state, "P001")
+    lines.write([body_of(settled(clocks.stamp(), 1.0))])
+    lines.close()
+    for _ in range(2):
+        assert "found Settled out of its place on line 2, expected a whole store" in refusal(state)
+
+
+def test_a_disk_that_fails_is_one_line(state: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("safety.store.open", fails, raising=False)
+        assert "found Input/output error, expected a store; check the disk" in refusal(state)
+        with pytest.raises(StoreError, match="found Input/output error, expected a store; check the disk"):
+            read_store(state, "P001")
+    let_go(opened(state, clocks.stamp())[0])
 
 
 def test_one_participant_has_one_session_and_a_refusal_holds_no_lock(state: Path):
