@@ -243,11 +243,10 @@ class Oracle:
         yield from (f"delivered: {each}" for each in self._over_budget(None, 0))
 
     def _over_ns(self, course: Course) -> int:
-        """When it must be over. A renewal that was fired and not answered yet may have been taken."""
-        taken = (
-            c.over_ns for c in self.courses if c.renews is course and c.fire is not None and not c.failed
-        )
-        return max([course.over_ns, *taken])
+        """When it must be over: a fired renewal may have been taken, and what nobody answered may have begun that late."""
+        late_ns = self.rules.limits.watch.host_ms * MS
+        taken = (c for c in self.courses if c.renews is course and c.fire is not None and not c.failed)
+        return max(c.over_ns + (late_ns if c.onset_ns is None else 0) for c in (course, *taken))
 
     def _prune(self) -> None:
         """A prepared train that was not fired gives way to the next; what is over is kept a while for late words."""

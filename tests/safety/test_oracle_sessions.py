@@ -114,7 +114,7 @@ def test_a_hold_that_took_over_a_fall_may_still_be_above_its_own_amplitude() -> 
         ) is passes
 
 
-@pytest.mark.parametrize(("beyond_ms", "strays"), [(0, 0), (200, 1)])
+@pytest.mark.parametrize(("beyond_ms", "strays"), [(0, 0), (160, 0), (161, 1)])
 def test_a_renewal_that_was_fired_and_never_answered_may_have_been_taken(beyond_ms: int, strays: int) -> None:
     """The device is lost in between; what its host assumes then reaches to the renewal's end, and no further."""
     world = holding()
