@@ -13,6 +13,7 @@ from tests.hazards import (
     Hazard,
     codes_there_are,
     limits_there_are,
+    main,
     orphans,
     read,
     result_of,
@@ -106,6 +107,16 @@ def test_results_are_read_back_from_the_page():
     results = dict.fromkeys(nodes[::2], "passed") | {nodes[0]: "failed"}
     assert results_of(table(GOOD, results)) == results
     assert results_of(table(GOOD, {})) == {}
+
+
+@pytest.mark.parametrize(
+    "arguments", (["--run", "tests/nowhere"], ["--runs"], ["--run", "a", "b"]), ids=" ".join
+)
+def test_a_wrong_call_runs_nothing(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    before = TABLE.read_bytes()
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert TABLE.read_bytes() == before
 
 
 def test_no_test_that_is_named_failed_when_it_was_last_run():
