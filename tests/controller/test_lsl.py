@@ -316,7 +316,7 @@ async def test_a_killed_sender_ends_it_and_its_double_is_never_attached_to(sourc
         for process in (first, second):
             if process is not None:
                 process.kill()
-                process.wait()
+                process.wait(10.0)
                 assert process.stdout is not None
                 process.stdout.close()
 
@@ -342,7 +342,7 @@ async def test_a_hung_sender_is_silence_until_it_goes_on(source_id: str) -> None
             assert late[0].stamps_ns[0] > silences[0].since_ns
     finally:
         process.kill()
-        process.wait()
+        process.wait(10.0)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -456,6 +456,6 @@ async def test_the_way_into_the_loop_adds_little_to_a_bare_pull(source_id: str) 
         assert float(np.median(late_us)) - bare_us < 1000
     finally:
         process.kill()
-        process.wait()
+        process.wait(10.0)
         assert process.stdout is not None
         process.stdout.close()

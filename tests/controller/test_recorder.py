@@ -318,7 +318,7 @@ def test_a_killed_recorder_leaves_a_folder_that_reads(tmp_path: Path, caplog: py
             time.sleep(0.005)
     finally:
         os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+        child.wait(10.0)
         if child.stdout is not None:
             child.stdout.close()
     kept = list(recorded_blocks(tmp_path / "eeg.xdf"))

@@ -350,6 +350,8 @@ def test_it_is_small_and_starts_fast(tmp_path: Path) -> None:
 
 def test_it_imports_nothing_heavy() -> None:
     code = "import sys, drivers.host, drivers.open_device; print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & {"numpy", "scipy", "mne", "pydantic", "typer", "rich", "pylsl", "serialx", "safety"}

@@ -257,11 +257,13 @@ def test_the_sockets_of_a_killed_interlock_are_taken_over() -> None:
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     path = folder / "disk"
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(path)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(path)], check=True, timeout=20
+    )
     try:
         yield path
     finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
+        subprocess.run(["umount", "-l", str(path)], check=True, timeout=20)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")

@@ -242,7 +242,7 @@ def test_stop_while_a_person_s_socket_is_flooded() -> None:
             rig.zero_ms(since_ns, limit_ms())
         finally:
             ended.set()
-            thread.join()
+            thread.join(WAIT_S)
         print(f"\nSTOP at the device within a flood of a person: {command_ms:.1f} ms")
         rig.ended_in_order()
 
