@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from drivers.stimulation import Modality, Value
 
@@ -221,7 +221,7 @@ class Limits(Value, frozen=True):
         return next((b.high for b in self.budgets if b.name == name and b.scope == scope), 0.0)
 
 
-def is_iso_date(text: object) -> bool:
+def is_iso_date(text: object) -> TypeGuard[str]:
     """Whether `text` is a date as YYYY-MM-DD, the one form in which dates may be compared as texts."""
     if not isinstance(text, str) or len(text) != 10:
         return False

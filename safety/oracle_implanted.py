@@ -160,7 +160,7 @@ def _outputs(train: Train, given: Circumstances) -> Iterator[str]:
 def _device(inputs: Inputs, today: str) -> Iterator[str]:
     """What is known of the device's own current."""
     on = inputs.leakage_measured_on
-    if on is None or not is_iso_date(on) or not is_iso_date(today):
+    if not is_iso_date(on) or not is_iso_date(today):
         yield "leakage: no day of its measurement"
     elif not 0 <= (date.fromisoformat(today) - date.fromisoformat(on)).days <= MEASURED_DAYS_MAX:
         yield f"leakage: measured on {on}, today is {today}"

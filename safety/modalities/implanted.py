@@ -261,7 +261,7 @@ class Implanted:
             k, name = max((k_of(load.share * charge, load.area_cm2), load.name) for load in loads)
             reasons += check_exact(SHANNON, k, limits, code=DENSITY, where=f" at {shown(name)}")
         leakage = limits.inputs.leakage_na
-        if leakage is None or not is_number(leakage, integer=False):
+        if not is_number(leakage, integer=False):
             return reasons  # refused already, as a missing fact
         left_na = share * charge * NA_PER_UA * imbalance(phases, self.amplitude, caps) * phases.mean_hz
         return reasons + check_exact(DIRECT_CURRENT, abs(exact(leakage)) + left_na, limits)
@@ -285,7 +285,7 @@ def _loads(train: Train, limits: Limits, declared: DeclaredContacts) -> tuple[li
         if contact is None or not is_share(output.share):
             continue  # refused already, as outputs
         area = contact.area_cm2
-        if area is not None and is_number(area, integer=False) and declared.takes_area(output.name, area):
+        if is_number(area, integer=False) and declared.takes_area(output.name, area):
             loads.append(_Load(name=output.name, share=abs(exact(output.share)), area_cm2=exact(area)))
         else:
             without.append(output.name)
@@ -310,7 +310,7 @@ def _check_timing(phases: Phases, limits: Limits) -> list[Reason]:
     """Both phases, the gap and the recharge fit between two pulses, and a burst between two bursts."""
     recharge = limits.inputs.recharge_us
     reasons = []
-    if recharge is not None and is_number(recharge, integer=False):  # else refused already, as a missing fact
+    if is_number(recharge, integer=False):  # else refused already, as a missing fact
         used_us = phases.width_us + phases.gap_us + phases.second_width_us + exact(recharge)
         reasons += _fits("phases, gap and recharge", used_us, US_PER_S / phases.in_burst_hz)
     return reasons + _fits(
@@ -339,10 +339,10 @@ def _device_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     reasons = []
     inputs = limits.inputs
     for name, value in (("leakage_na", inputs.leakage_na), ("recharge_us", inputs.recharge_us)):
-        if not (value is not None and is_number(value, integer=False) and value >= 0):
+        if not (is_number(value, integer=False) and value >= 0):
             reasons.append(reason(FACT_MISSING, f"the device's {name}, as measured", quantity=name))
     measured_on = inputs.leakage_measured_on
-    if measured_on is None or not is_iso_date(measured_on):
+    if not is_iso_date(measured_on):
         reasons.append(reason(FACT_MISSING, "the day of leakage_na", quantity="leakage_measured_on"))
     elif is_iso_date(facts.today):
         days = (date.fromisoformat(facts.today) - date.fromisoformat(measured_on)).days
