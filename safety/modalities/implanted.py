@@ -258,8 +258,9 @@ class Implanted:
             per_area, name = max((load.share / load.area_cm2, load.name) for load in loads)
             where = f" at {shown(name)}"
             reasons += check_exact(CHARGE_DENSITY, per_area * charge, limits, code=DENSITY, where=where)
-            k, name = max((k_of(load.share * charge, load.area_cm2), load.name) for load in loads)
-            reasons += check_exact(SHANNON, k, limits, code=DENSITY, where=f" at {shown(name)}")
+            worst = max(loads, key=lambda load: load.share**2 / load.area_cm2)
+            k = k_of(worst.share * charge, worst.area_cm2)
+            reasons += check_exact(SHANNON, k, limits, code=DENSITY, where=f" at {shown(worst.name)}")
         leakage = limits.inputs.leakage_na
         if not is_number(leakage, integer=False):
             return reasons  # refused already, as a missing fact

@@ -7,11 +7,11 @@ Pulse rate, duty and exposure are not in it, and microelectrodes do not follow i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from fractions import Fraction
-from math import floor, log10
 
 PER_ONE = 100  # k is told in hundredths, rounded up: a row of 1.75 holds exactly, one of 1.755 as 1.75
-K_LEAST = Fraction(-10)  # what no charge at all counts as
+K_LEAST, K_MOST = -10, 20  # what less, no charge at all, and what more are told as; both far from any limit
 
 
 def charge_uc(current_ma: Fraction, width_us: Fraction) -> Fraction:
@@ -21,9 +21,7 @@ def charge_uc(current_ma: Fraction, width_us: Fraction) -> Fraction:
 
 def k_of(charge: Fraction, area_cm2: Fraction) -> Fraction:
     """The least multiple of a hundredth with Q x D <= 10^k, for a charge in uC that is not negative."""
-    product = charge * charge / area_cm2
-    if product <= Fraction(10) ** K_LEAST.numerator:
-        return K_LEAST
-    raised = product**PER_ONE
-    near = floor((log10(product.numerator) - log10(product.denominator)) * PER_ONE)  # and exact from here on
-    return Fraction(next(n for n in range(near - 1, near + 4) if raised <= Fraction(10) ** n), PER_ONE)
+    raised = (charge * charge / area_cm2) ** PER_ONE
+    hundredths = range(K_LEAST * PER_ONE, K_MOST * PER_ONE + 1)
+    at = bisect_left(hundredths, raised, hi=len(hundredths) - 1, key=lambda n: Fraction(10) ** n)
+    return Fraction(hundredths[at], PER_ONE)

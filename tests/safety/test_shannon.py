@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from safety.modalities.shannon import K_LEAST, charge_uc, k_of
+from safety.modalities.shannon import K_LEAST, K_MOST, charge_uc, k_of
 from safety.oracle_implanted import least_k
 
 F = Fraction
@@ -85,11 +85,17 @@ def test_thirty_microcoulombs_at_450_us_allow_3_99_ma():
 @example(charge=F(1, 10**400), area=F(100))
 def test_both_hands_find_the_least_hundredth(charge: Fraction, area: Fraction):
     k = k_of(charge, area)
-    assert k == least_k(charge, area)
+    assert k == min(least_k(charge, area), K_MOST)
     product, n = charge**2 / area, k * 100
     assert n.denominator == 1
-    assert product**100 <= F(10) ** n.numerator
+    assert k == K_MOST or product**100 <= F(10) ** n.numerator
     assert k == K_LEAST or product**100 > F(10) ** (n.numerator - 1)
+
+
+def test_what_is_beyond_either_end_is_told_as_the_end():
+    assert (K_LEAST, K_MOST) == (-10, 20)
+    for exponent, told in ((-21, -10), (-10, -10), (-9, -9), (19, 19), (20, 20), (21, 20), (700, 20)):
+        assert k_of(F(10) ** exponent, F(10) ** exponent) == told
 
 
 def test_a_whole_power_of_ten_is_its_own_k():
