@@ -150,14 +150,20 @@ def check(
             from safety.participants import said_of
 
             sys.stdout.write("\n".join(said_of(stands, files.limits)) + "\n")
+        elif not trouble:
+            sys.stdout.write(
+                "participant: what is left is kept by the interlock's own account: docs/deploy/README.md\n"
+            )
     raise typer.Exit(1 if against or refusals else 0)
 
 
 def _standing(files: Files) -> tuple[Standing | None, str]:
     """How the participant stands against the budgets that outlive a session, and why none may start."""
     from safety.admission import Refused
-    from safety.participants import site_directory, standing
+    from safety.participants import kept_by_another, site_directory, standing
 
+    if kept_by_another():
+        return None, ""
     try:
         found = standing(site_directory(), files.limits)
     except Refused as refused:

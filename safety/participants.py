@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from safety.admission import Refused
 from safety.chained import BrokenChain
 from safety.history import Stamp
 from safety.limit_values import Budget, Limits, Person, Spacing
-from safety.site import SiteError, state_directory
+from safety.site import SITE_STATE, SiteError, state_directory
 from safety.site_list import StoreError
 from safety.store import append_confirmation, create, read_store, store_path
 from safety.store_records import Created, DateConfirmed, StoreAct, history_of, signed_bytes
@@ -87,6 +88,11 @@ def site_directory() -> Path:
         return state_directory()
     except SiteError as error:
         raise Refused(str(error)) from error
+
+
+def kept_by_another(site: Path = SITE_STATE) -> bool:
+    """Whether the stores of this site lie with another account, the interlock's own: then this one cannot tell."""
+    return not os.environ.get("NOCILOOP_STATE_DIR") and site.is_dir() and not os.access(site, os.W_OK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,14 @@ import pytest
 from safety import clocks
 from safety.admission import Refused
 from safety.history import History
-from safety.participants import confirm_date, new_participant, said_of, site_directory, standing
+from safety.participants import (
+    confirm_date,
+    kept_by_another,
+    new_participant,
+    said_of,
+    site_directory,
+    standing,
+)
 from safety.site_list import site_list
 from safety.store import read_store, store_path
 from safety.store_records import DateConfirmed, history_of
@@ -135,3 +142,14 @@ def test_a_state_directory_that_cannot_be_used_is_one_line(
     if not Path("/var/lib/nociloop").is_dir():
         with pytest.raises(Refused, match="found no home directory"):
             site_directory()
+
+
+def test_stores_may_lie_with_another_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
+    assert not kept_by_another(tmp_path / "none")
+    assert not kept_by_another(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert kept_by_another(tmp_path)
+    assert not kept_by_another(tmp_path / "none")
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path))
+    assert not kept_by_another(tmp_path)
