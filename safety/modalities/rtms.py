@@ -14,7 +14,7 @@ from math import ceil
 from types import MappingProxyType
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import PulseTrain, Train, is_whole, quantities
+from drivers.stimulation import PulseTrain, Train, quantities
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import magnetic
@@ -94,10 +94,11 @@ INTERVAL_LONG_ABOVE_PCT_RMT = 110
 
 def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
     """Every reason that refuses this train, but for the interval since the last one."""
-    wave, reasons = train.waveform, list(THRESHOLD.check_facts(limits, facts))
+    reasons = list(THRESHOLD.check_facts(limits, facts))
     wrong = check_kind(train, limits, caps)
-    if wrong or not isinstance(wave, PulseTrain):
+    if wrong:
         return (*reasons, *wrong)
+    wave = pulses_of(train)
     asked = quantities(train)
     for declared in ASKED:
         reasons += check_value(declared, asked[declared.name], limits, caps)
@@ -119,11 +120,8 @@ def longest(pct_rmt: Fraction, rate_hz: Fraction) -> tuple[Fraction, int] | None
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """The longest of the layers' intervals; the long one above 110 % of the threshold or where unknown."""
     least_s = max(exact(bound.low) for bound in layers(INTERVAL, limits))
-    pct = (
-        THRESHOLD.percent(train.waveform.pulse.amplitude_pct_mso, limits)
-        if isinstance(train.waveform, PulseTrain)
-        else None
-    )
+    wave = train.waveform  # of any kind: it is asked for a train that is refused for its kind, too
+    pct = THRESHOLD.percent(wave.pulse.amplitude_pct_mso, limits) if isinstance(wave, PulseTrain) else None
     if pct is None or not pct <= INTERVAL_LONG_ABOVE_PCT_RMT:
         least_s = max(least_s, Fraction(INTERVAL_LONG_S))
     return ceil(least_s * 1_000_000_000)
@@ -131,10 +129,15 @@ def interval_after_ns(train: Train, limits: Limits) -> int:
 
 def exposure(train: Train, span_ns: int, amplitude_pct_mso: float) -> Exposure:
     """The most pulses that a span can hold, both ends included; an impossible span counts as the train."""
-    wave = train.waveform
-    if not (isinstance(wave, PulseTrain) and is_whole(train)):
-        raise WrongTrain(f"{train.modality} without a pulse train")
+    wave = pulses_of(train)
     return magnetic.spent(span_ns, wave.n_pulses, wave.rate_hz, 1)
+
+
+def pulses_of(train: Train) -> PulseTrain:
+    """The waveform of a train of this modality; raises WrongTrain."""
+    if not isinstance(train.waveform, PulseTrain):
+        raise WrongTrain(f"{train.modality} without a pulse train")
+    return train.waveform
 
 
 def _check_intensity_and_time(wave: PulseTrain, limits: Limits) -> list[Reason]:

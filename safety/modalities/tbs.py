@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import ceil
 
 from drivers.capabilities import Capabilities
-from drivers.stimulation import BurstTrain, Train, is_whole, quantities
+from drivers.stimulation import BurstTrain, Train, quantities
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import magnetic
@@ -54,10 +54,11 @@ THRESHOLD = magnetic.Threshold(
 
 def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
     """Every reason that refuses this train, but for the interval since the last one."""
-    wave, reasons = train.waveform, list(THRESHOLD.check_facts(limits, facts))
+    reasons = list(THRESHOLD.check_facts(limits, facts))
     wrong = check_kind(train, limits, caps)
-    if wrong or not isinstance(wave, BurstTrain):
+    if wrong:
         return (*reasons, *wrong)
+    wave = bursts_of(train)
     asked = quantities(train)
     for declared in ASKED:
         reasons += check_value(declared, asked[declared.name], limits, caps)
@@ -75,10 +76,15 @@ def interval_after_ns(train: Train, limits: Limits) -> int:
 
 def exposure(train: Train, span_ns: int, amplitude_pct_mso: float) -> Exposure:
     """The pulses of the most bursts that a span can hold, both ends included; an impossible span counts as the train."""
-    wave = train.waveform
-    if not (isinstance(wave, BurstTrain) and is_whole(train)):
-        raise WrongTrain(f"{train.modality} without a burst train")
+    wave = bursts_of(train)
     return magnetic.spent(span_ns, wave.n_bursts, wave.bursts_hz, wave.pulses_per_burst)
+
+
+def bursts_of(train: Train) -> BurstTrain:
+    """The waveform of a train of this modality; raises WrongTrain."""
+    if not isinstance(train.waveform, BurstTrain):
+        raise WrongTrain(f"{train.modality} without a burst train")
+    return train.waveform
 
 
 def _check_time(wave: BurstTrain, limits: Limits) -> list[Reason]:

@@ -139,7 +139,7 @@ def _check_attention(train: Train, it: Pulses, limits: Limits) -> list[Reason]:
 def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     """The dated facts, the impedance of this moment, and what the device's open circuit has at most."""
     volts = limits.inputs.open_circuit_v
-    known = volts is not None and is_number(volts, integer=False) and 0 < volts <= OPEN_CIRCUIT.high
+    known = is_number(volts, integer=False) and 0 < volts <= OPEN_CIRCUIT.high
     missing = () if known else (reason(FACT_MISSING, "the open-circuit voltage", quantity=OPEN_CIRCUIT.name),)
     return skin.check_facts(limits, facts) + missing
 

@@ -209,6 +209,19 @@ def test_a_waveform_of_another_modality_is_refused_and_spends_nothing_unseen(mod
             exposure(odd, 1, 0.0)
 
 
+@pytest.mark.parametrize(("modality", "other"), list(itertools.permutations(MODALITIES, 2)))
+def test_the_pause_before_a_train_of_another_modality_is_told_and_no_shorter(
+    modality: Modality, other: Modality
+):
+    """It is refused for its kind; what else is against it is asked all the same, and must not end the interlock."""
+    limits = limits_of(modality)
+    own, strange = (
+        interval_after_ns(valid_train(modality), limits),
+        interval_after_ns(valid_train(other), limits),
+    )
+    assert strange >= own >= 0
+
+
 # Stopping
 
 

@@ -8,7 +8,7 @@ import math
 import msgspec
 import pytest
 
-from drivers.stimulation import Train, duration_ns, n_pulses
+from drivers.stimulation import Output, Train, duration_ns, n_pulses
 from safety.exposures import NOTHING, plus
 from safety.limits import Limits, load
 from safety.modalities import (
@@ -86,6 +86,26 @@ def test_two_seconds_are_the_longest_whatever_the_rate():
 def test_a_rate_that_is_none_is_refused_before_it_divides(bursts_hz: float):
     found = refused(bursts(bursts_hz=bursts_hz))
     assert {quantity for _, quantity, _ in found} == {"bursts_hz"}
+
+
+@pytest.mark.parametrize("n_bursts", [None, True, "10", 10.0, math.nan])
+def test_a_number_of_bursts_that_is_none_is_refused_by_name(n_bursts: int):
+    found = refused(bursts(n_bursts=n_bursts))
+    assert [(code, quantity) for code, quantity, _ in found] == [("ILK-103", "n_bursts")]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        (),
+        (Output(name="coil", share=0.5),),
+        (Output(name="coil", share=-1.0),),
+        (Output(name="other", share=1.0),),
+        (Output(name="coil", share=1.0), Output(name="coil", share=1.0)),
+    ],
+)
+def test_the_whole_amplitude_goes_to_one_known_coil(outputs: tuple[Output, ...]):
+    assert {code for code, _, _ in refused(bursts(outputs=outputs))} == {"ILK-107"}
 
 
 def test_bursts_fit_their_period_within_the_absolute_bounds():

@@ -108,6 +108,24 @@ def test_a_density_that_needs_attention_needs_a_row_of_the_site():
     assert "3 mA/cm2 r.m.s., above 2, and no row of the site takes it" in reason.text
 
 
+def test_attention_is_asked_for_by_the_contact_with_the_greatest_share_a_cm2():
+    limits = small(4.0, None)
+    for which in (0, 1):  # the smaller of two contacts, whichever it is
+        contacts = list(limits.contacts)
+        contacts[which] = msgspec.structs.replace(contacts[which], area_cm2=2.0)
+        found = refused(surface(15.0), msgspec.structs.replace(limits, contacts=tuple(contacts)))
+        assert found == [("ILK-131", "density_rms_ma_cm2", "site")]
+    # a site that says something else says nothing of this
+    other = next(row for row in limits.rows if row.quantity == "width_us")
+    site = msgspec.structs.replace(other, layer="site")
+    found = refused(surface(15.0), msgspec.structs.replace(limits, rows=(*limits.rows, site)))
+    assert found == [("ILK-131", "density_rms_ma_cm2", "site")]
+
+
+def test_without_outputs_there_is_no_density_to_attend_to():
+    assert {code for code, _, _ in refused(surface(15.0, outputs=()), small(4.0, None))} == {"ILK-107"}
+
+
 @given(st.fractions(0, 10**6))
 def test_a_root_is_never_less_and_at_most_one_step_more(number: Fraction):
     root = root_up(number)
@@ -167,6 +185,19 @@ def test_a_number_of_no_sense_is_refused_by_name_before_it_divides(name: str, va
     assert found and {quantity for _, quantity, _ in found} == {name}
     with pytest.raises(WrongTrain):
         exposure(surface(**bent_by), 1, 1.0)
+
+
+@pytest.mark.parametrize(
+    "bent_by",
+    [{"rate_hz": 0.5, "rate_in_burst_hz": 0.5}, {"width_us": 0.5, "second_width_us": 0.5}, {"gap_us": 0.5}],
+)
+def test_a_number_below_one_is_a_number(bent_by: dict[str, Any]):
+    assert carried(surface(**bent_by)) is not None
+
+
+def test_a_count_is_whole():
+    assert carried(surface(pulses_per_burst=1.0)) is None  # type: ignore[arg-type]
+    assert [code for code, _, _ in refused(surface(pulses_per_burst=1.0))] == ["ILK-103"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, None, True])
