@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import msgspec
 import pytest
@@ -21,11 +22,12 @@ from safety.modalities import (
     rows,
     rules_of,
 )
+from safety.modalities.implanted import Phases, imbalance
 from safety.oracle import PARTS
 from safety.oracle_numbers import Circumstances
 from tests.safety.implanted_settings import BURSTS_HZ, IMPLANTED, KOHM, SLOW_HZ, both, pulse, wide
 from tests.safety.modality_limits import codes, without_layers
-from tests.safety.strategies import FACTS, TODAY, caps_of, limits_of, valid_train, with_quantity
+from tests.safety.strategies import FACTS, TODAY, caps_of, limits_of, quantity_of, valid_train, with_quantity
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
@@ -75,7 +77,7 @@ def test_of_equal_phases_one_is_named(modality: Modality):
 def test_a_device_without_a_range_of_amplitude_has_none_for_the_second_phase(modality: Modality):
     caps = wide(modality)
     del caps.envelopes["amplitude_ma"]
-    refused, _ = both(pulse(modality, 0.5, 80.0, second_width_us=40.0), without_layers(modality), caps)
+    refused, _ = both(pulse(modality, 0.5, 80.0, second_width_us=79.0), without_layers(modality), caps)
     assert [(r.code, r.set_by) for r in refused] == [("ILK-110", "device")]
 
 
@@ -108,6 +110,34 @@ def test_what_the_second_phase_leaves_flows_on_and_counts_as_direct_current(moda
         stepped = msgspec.structs.replace(caps, envelopes=envelopes)
         found = [r.value for r in both(fine, limits, stepped)[0] if r.quantity == "dc_na"]
         assert found == ([] if step == 0 else pytest.approx([10 + 200 * hz * off]))
+
+
+@pytest.mark.parametrize(
+    ("amplitude_ma", "off"),
+    [
+        (Fraction(10**9, 10**9 - 1), Fraction(0)),
+        (Fraction(10**9, 10**9 - 1) + Fraction(1, 10**15), None),
+        (Fraction(10**9, 10**9 + 1), Fraction(0)),
+        (Fraction(10**9, 10**9 + 1) - Fraction(1, 10**15), None),
+        (Fraction(1), Fraction(0)),
+        (Fraction(0), Fraction(0)),
+        (Fraction(5, 4), Fraction(3, 5)),
+        (Fraction(7, 4), Fraction(3, 7)),
+        (Fraction(3, 2), Fraction(1, 3)),
+    ],
+)
+def test_on_a_step_is_what_is_off_by_less_than_a_thousand_millionth(
+    amplitude_ma: Fraction, off: Fraction | None
+):
+    """Of itself; beyond that the farther of the two neighbours counts, as a part of what was asked."""
+    one = Fraction(1)
+    phases = Phases(
+        amplitude_ma=amplitude_ma, width_us=one, gap_us=one, second_width_us=one, rate_hz=one, per_burst=one, in_burst_hz=one
+    )  # fmt: skip
+    caps = wide("dbs")
+    caps.envelopes["amplitude_ma"] = Envelope(low=0, high=20, step=1)
+    found = imbalance(phases, quantity_of("dbs", "amplitude_ma"), caps)
+    assert found == off if off is not None else found > Fraction(9, 10)
 
 
 # Time
