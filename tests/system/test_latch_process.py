@@ -5,12 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from safety.acting import NoAnswer
 from safety.latch import LatchFile
-from tests.system.interlock_rig import OPERATOR, ROOT, Rig, interlock_rig, together
+from sim.record import Rx
+from tests.system.interlock_rig import OPERATOR, ROOT, Rig, interlock_rig, together, until
 from tests.system.session_rig import rig
 
 pytestmark = pytest.mark.system
@@ -100,6 +105,44 @@ def ended_in_order_starts_safe() -> None:
 
 def test_a_trip_is_reset_without_a_session_and_an_orderly_end_leaves_nothing() -> None:
     together(tripped_then_reset_without_a_session, ended_in_order_starts_safe)
+
+
+def killed_while_arming(after_ms: float, seen: list[bool]) -> None:
+    """Wherever the kill falls: a device that was told to arm is one that the next start knows of."""
+    with interlock_rig() as rig:
+        rig.controller()
+        until(lambda: rig.status().missing == () and rig.act("reset").code == "ILK-334", "readiness")
+        since_ns = time.monotonic_ns()
+        arming = threading.Thread(target=lambda: _ignored(rig), daemon=True)
+        arming.start()
+        time.sleep(after_ms / 1000)
+        assert rig.interlock is not None
+        rig.interlock.kill()
+        rig.interlock.wait(6)
+        arming.join(8)
+        energised = any(
+            isinstance(entry, Rx) and entry.t_ns >= since_ns and " ARM" in entry.line
+            for entry in rig.world.record().entries
+        )
+        mark = kept(rig)
+        assert mark in (("armed",) if energised else ("armed", "clear")), (after_ms, energised, mark)
+        assert bool(again(rig)["latched"]) is (mark == "armed")
+        seen.append(energised)
+
+
+def _ignored(rig: Rig) -> None:
+    """The act of a person whose interlock dies meanwhile."""
+    try:
+        rig.act("arm")
+    except NoAnswer:
+        return
+
+
+def test_killed_anywhere_in_arming_a_device_that_was_armed_is_never_forgotten() -> None:
+    seen: list[bool] = []
+    together(*(partial(killed_while_arming, after_ms, seen) for after_ms in (2, 15, 150)))
+    together(*(partial(killed_while_arming, after_ms, seen) for after_ms in (40, 80, 1_500)))
+    assert any(seen), "no device was ever told to arm: nothing was tried"
 
 
 def test_an_interrupt_before_arming_trips_nothing(tmp_path: Path) -> None:
