@@ -300,7 +300,7 @@ def imbalance(phases: Phases, declared: Declared, caps: Capabilities) -> Fractio
     """
     envelope = caps.envelopes.get(declared.name)
     step = envelope.step if envelope is not None and is_number(envelope.step, integer=False) else 0.0
-    if step <= 0 or phases.second_ma == 0:
+    if step <= 0:
         return Fraction(0)
     steps = phases.second_ma / exact(step)
     off = abs(steps - round(steps))
