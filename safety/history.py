@@ -31,7 +31,7 @@ class Stamp(Value, frozen=True, array_like=True):
     wall_ns: int
 
 
-class History(Value, frozen=True):
+class History(Value, frozen=True, cache_hash=True):
     """What is known of a participant before a session. `past` is every session that a window, a gap or a wash-out can
     still ask for. `last`: the store's last entry; `vouched`: a named person vouches for the date of this boot.
     `utc_offset_s` makes calendar days of wall times. The heads anchor store and site in the ledger."""

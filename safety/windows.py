@@ -7,7 +7,9 @@ has left the window.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 
 import msgspec
@@ -16,7 +18,7 @@ from drivers.stimulation import Modality, Value
 from safety.events import Now
 from safety.exposures import NOTHING, spent_of
 from safety.history import Course, History
-from safety.limit_values import Budget, Limits, Spacing
+from safety.limit_values import Budget, BudgetName, Limits, Spacing
 from safety.modalities import Exposure, budgets_of, spacing_of
 from safety.modalities.bounds import as_float, exact, is_number
 
@@ -81,19 +83,37 @@ def total_of(
     if budget.name == "n_days":
         return Fraction(days_in_a_row(modality, history, now))
     parts = {"pulse": session.pulse, "train": session.train}
-    spent = [spent_of(parts.get(budget.scope, session.all), budget.name)]
+    own = spent_of(parts.get(budget.scope, session.all), budget.name)
+    before: Fraction | None = Fraction(0)
     if budget.scope == "course":
-        spent += (_course(each, budget) for each in history.courses if each.modality == modality)
+        before = _sum(_course(each, budget) for each in history.courses if each.modality == modality)
     elif budget.scope in WINDOW_NS:
         from_ns = now.wall_ns - WINDOW_NS[budget.scope]
-        spent += (
-            spent_of(each.spent, budget.name)
-            for each in history.past
-            if each.modality == modality and each.last_wall_ns > from_ns
+        gone = max(
+            (each.last_wall_ns for each in history.past if each.last_wall_ns <= from_ns), default=-NEVER_NS
         )
-    if not all(is_number(each, integer=False) for each in spent):
-        return None
-    return sum(map(exact, spent), Fraction(0))
+        before = _since(history, modality, budget.name, gone)
+    return None if before is None or not is_number(own, integer=False) else before + exact(own)
+
+
+@lru_cache(maxsize=256)
+def _since(history: History, modality: Modality, name: BudgetName, gone_wall_ns: int) -> Fraction | None:
+    """What sessions spent that ended after the newest that has left the window; remembered until the next one leaves."""
+    return _sum(
+        spent_of(each.spent, name)
+        for each in history.past
+        if each.modality == modality and each.last_wall_ns > gone_wall_ns
+    )
+
+
+def _sum(numbers: Iterable[float]) -> Fraction | None:
+    """The sum of the decimals that the numbers mean; None where one of them is no number."""
+    total = Fraction(0)
+    for number in numbers:
+        if not is_number(number, integer=False):
+            return None
+        total += exact(number)
+    return total
 
 
 def _course(course: Course, budget: Budget) -> float:
