@@ -18,13 +18,13 @@ from safety.modalities.implanted_numbers import (
 from safety.modalities.rules import DeclaredContacts
 
 RULES = Implanted(
-    amplitude=amplitude(20.0, f"{BOSTON}: at most 20 mA over all contacts", "2015", "verified"),
+    amplitude=amplitude(20.0, f"{BOSTON}: at most 20 mA over all contacts", "91053785", "verified"),
     pulses=(
-        *widths(10.0, 450.0, f"{BOSTON}: 10 to 450 us", "2015", "verified"),
-        *rates(2.0, 255.0, 255.0, f"{BOSTON}: 2 to 255 Hz", "2015", "verified"),
+        *widths(10.0, 450.0, f"{BOSTON}: 10 to 450 us", "91053785", "verified"),
+        *rates(2.0, 255.0, 255.0, f"{BOSTON}: 2 to 255 Hz", "91053785", "verified"),
     ),
-    contact_ma=contact_current(12.7, f"{BOSTON}: at most 12.7 mA per contact", "2015", "verified"),
-    total_ma=total_current(20.0, f"{BOSTON}: at most 20 mA over all contacts", "2015", "verified"),
+    contact_ma=contact_current(12.7, f"{BOSTON}: at most 12.7 mA per contact", "91053785", "verified"),
+    total_ma=total_current(20.0, f"{BOSTON}: at most 20 mA over all contacts", "91053785", "verified"),
     charge_uc=charge(2.0, "what Shannon's relation leaves a contact of 0.06 cm2, rounded down"),
     slew=slew(2.0),
     budgets=budgets(

@@ -124,7 +124,7 @@ RAMP_UP = asked(
     1000,
     10_000,
     f"{BOSTON}: ramps of 1 to 10 s; always longer than any ramp down",
-    "2015",
+    "91053785",
     "verified",
     integer=True,
 )
@@ -166,7 +166,7 @@ CHARGE_DENSITY = computed(
     0.0,
     30.0,
     f"{BOSTON}: warning at 30 uC/cm2 per phase; here it refuses",
-    "2015",
+    "91053785",
     "verified",
 )
 SHANNON = computed(

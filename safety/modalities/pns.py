@@ -39,8 +39,8 @@ RULES = Implanted(
         "7 h at 29.9 Hz of the 2.9 uC that a contact may have are 2.2 C",
         43_199.0,
         302_399.0,
-        f"{_GUNTER}; a second below half of the day and of the week",
-        "verified",
+        f"{_GUNTER}; read by us as a second below half of a day and of a week",
+        "unverified",
     ),
     # From 1 mm2, below which Shannon's relation does not hold, to a large cuff; mm2 taken for cm2 fall outside. The case:
     # own choice.

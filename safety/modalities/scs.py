@@ -51,13 +51,13 @@ REGIMES = (
 )
 
 RULES = Implanted(
-    amplitude=amplitude(8.5, _REVIEW, "2021", "verified"),
+    amplitude=amplitude(8.5, _REVIEW, "as in PMC8229652", "verified"),
     pulses=(
         *widths(10.0, 1000.0, OWN + "up to the 1 ms of bursts; a regime narrows it", "1", "unverified"),
-        *rates(30.0, 10_000.0, 10_000.0, f"{_REVIEW}; a regime narrows it", "2021", "verified"),
+        *rates(30.0, 10_000.0, 10_000.0, f"{_REVIEW}; a regime narrows it", "as in PMC8229652", "verified"),
     ),
-    contact_ma=contact_current(8.5, _REVIEW, "2021", "verified"),
-    total_ma=total_current(8.5, _REVIEW, "2021", "verified"),
+    contact_ma=contact_current(8.5, _REVIEW, "as in PMC8229652", "verified"),
+    total_ma=total_current(8.5, _REVIEW, "as in PMC8229652", "verified"),
     charge_uc=charge(2.9, "what Shannon's relation leaves a contact of 0.1225 cm2, rounded down"),
     slew=slew(2.0),
     budgets=budgets(
@@ -78,7 +78,7 @@ RULES = Implanted(
         Formula(
             name="scs_regimes",
             source=f"{_REVIEW}; bursts: bioelecmed s42234-019-0023-1 for the rates, the rest from memory",
-            edition="2021, 2019",
+            edition="as in PMC8229652; 2019",
             status="unverified",
         ),
     ),
