@@ -83,7 +83,7 @@ class Threshold:
     def exactly(self, limits: Limits) -> Fraction | None:
         """The threshold in %MSO; None where it is no number that a threshold can be."""
         value = self.value_of(limits.inputs)
-        if value is None or not is_number(value, integer=False):
+        if not is_number(value, integer=False):
             return None
         return exact(value) if self.declared.low <= value <= self.declared.high else None
 

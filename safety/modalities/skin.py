@@ -159,7 +159,7 @@ def per_area(train: Train, limits: Limits) -> tuple[list[tuple[Fraction, str]], 
         if contact is None or not is_share(output.share):
             continue  # refused already, as outputs
         area = contact.area_cm2
-        if area is not None and is_number(area, integer=False) and area > 0:
+        if is_number(area, integer=False) and area > 0:
             shares.append((abs(exact(output.share)) / exact(area), output.name))
         else:
             without.append(output.name)
