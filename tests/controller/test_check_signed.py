@@ -18,6 +18,7 @@ from safety.acts import public_key_hex
 from safety.admission import admit, signature_path
 from safety.signature import encoded, fingerprint, sign
 from sim.demo import FILES
+from tests.system.fresh import fresh_participant
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -43,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         name="officer", public_key=public_key_hex(KEY), salt=salt, simulated_only=False
     )
     trust.add(trust.store(), officer)
+    fresh_participant(tmp_path / "state", tmp_path / "limits.toml")
     return tmp_path
 
 

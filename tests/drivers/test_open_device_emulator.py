@@ -76,10 +76,10 @@ async def test_pulses_come_as_they_were_asked(device: OpenDevice, emulator: Emul
     asked_ns = time.monotonic_ns() + 30_000_000
     token, onset_ns = await start(device, pulses(60.0, n_pulses=4, rate_hz=50.0), asked_ns)
     slices = await ended(device)
-    assert abs(onset_ns - asked_ns) < 2_000_000
+    assert abs(onset_ns - asked_ns) < 10_000_000
     truth = emulator.truth("pulse", 4)
     assert [number(pulse, "p_pct") for pulse in truth] == [60.0] * 4
-    assert abs(number(truth[0], "t_ns") - onset_ns) < 5_000_000
+    assert abs(number(truth[0], "t_ns") - onset_ns) < 25_000_000
     assert sum(each.n_pulses for each in slices) == 4
     assert {(each.token, each.confirmed) for each in slices} == {(token, True)}
     assert max(each.amplitude for each in slices) == 60.0
@@ -100,7 +100,7 @@ async def test_a_hold_is_renewed_and_stops_by_its_ramp(device: OpenDevice, emula
     assert "how=ramp" in emulator.heard("STOP", 2)[-1]
     breaks = emulator.truth("break", 6)
     assert max(number(entry, "to_ma_pp") for entry in breaks) == 1.0
-    assert abs(number(breaks[-1], "t_ns") - slices[-1].end_ns) < 5_000_000
+    assert abs(number(breaks[-1], "t_ns") - slices[-1].end_ns) < 25_000_000
 
 
 async def test_a_hold_that_is_fired_again_goes_on_under_its_token(

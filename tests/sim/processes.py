@@ -101,7 +101,8 @@ class Talker:
         """The next line."""
         while b"\n" not in self._data:
             data = self._read()
-            assert data, "end of file"
+            if not data:
+                raise EOFError("the other end is gone")
             self._data += data
         line, _, self._data = self._data.partition(b"\n")
         return line + b"\n"

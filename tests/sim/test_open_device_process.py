@@ -92,7 +92,7 @@ def test_over_a_pty_a_lost_host_a_second_one_and_faults_typed_in(tmp_path: Path)
         host.say("ARM")
         assert " p=300 " in host.say(TRAIN)
         device.type("fault vanish_after:0")
-        with pytest.raises(OSError, match="Input/output"):
+        with pytest.raises((OSError, EOFError)):  # by whether the read had begun when the far end went
             while True:
                 host.say("STAT")
         os.close(far)
