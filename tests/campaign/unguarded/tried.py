@@ -35,6 +35,8 @@ LAST = (
     "test_oracle_sessions",
     "test_interlock_steps",
     "test_acts",
+    "test_damages",
+    "test_modalities_bent",
 )  # slow, and seldom the first
 COMMON = [
     *("-p", "no:cacheprovider", "-p", "no:randomly", "-q", "--no-header", "--tb=short", "--timeout=60"),
