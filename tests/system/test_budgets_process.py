@@ -29,6 +29,7 @@ pytestmark = pytest.mark.system
 
 
 def history_of_session(rig: Rig) -> History:
+    until(lambda: b"\n" in rig.ledger.read_bytes(), "the Genesis")
     lines, _, _ = read(rig.ledger)
     first = lines[0].held
     assert isinstance(first, Genesis)
