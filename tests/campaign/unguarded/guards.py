@@ -13,12 +13,13 @@ import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
 from drivers.stimulation import Modality
 from safety.events import FireAsked
+from safety.limit_values import Limits
 from safety.state import State
 from tests.campaign.unguarded.removing import around, neutral, widen
 
@@ -240,13 +241,18 @@ def _of_modality(modality: Modality) -> Iterator[Guard]:
         yield Guard(f"{label}: no absolute bound", (modality, "limits"), partial(widen, budget, high=WIDE))
         yield Guard(
             f"{label}: never over",
-            (modality, "dose"),
+            ("windows", modality, "dose"),
             partial(_unbudgeted, modality, budget.name, budget.scope),
         )
     for spacing in rules.spacing:
         yield Guard(
             f"{modality} spacing {spacing.name}: no absolute bound", (modality, "limits"), partial(widen, spacing, low=0.0)
         )  # fmt: skip
+        yield Guard(
+            f"{modality} spacing {spacing.name}: over at once",
+            ("windows", modality),
+            partial(_unspaced, modality, spacing.name),
+        )
     for fact in rules.inputs:
         yield Guard(
             f"{modality} input {fact.name}: no bound", (modality, "limits"), partial(widen, fact, low=-WIDE, high=WIDE)
@@ -272,10 +278,21 @@ def _unlimited(declared: object) -> None:
 
 
 def _unbudgeted(modality: str, name: str, scope: str) -> None:
-    def over_budget(original: Callable[..., object], limits: object, *more: object) -> object:
-        if getattr(limits, "modality", "") == modality:
-            kept = tuple(b for b in limits.budgets if (b.name, b.scope) != (name, scope))  # type: ignore[attr-defined]
-            limits = msgspec.structs.replace(limits, budgets=kept)  # type: ignore[type-var]
-        return original(limits, *more)
+    """One budget of one modality is never exceeded."""
 
-    around(_function("dose.over_budget"), over_budget)
+    def exceeded(original: Callable[..., Any], limits: Limits, *more: object) -> object:
+        found = original(limits, *more)
+        mine = limits.modality == modality
+        return tuple(e for e in found if not (mine and (e.budget.name, e.budget.scope) == (name, scope)))
+
+    around(_function("windows.exceeded"), exceeded)
+
+
+def _unspaced(modality: str, name: str) -> None:
+    """One gap or wash-out of one modality is over at once."""
+
+    def waits(original: Callable[..., Any], limits: Limits, *more: object) -> object:
+        found = original(limits, *more)
+        return tuple(e for e in found if not (limits.modality == modality and e[0].name == name))
+
+    around(_function("windows.waits"), waits)
