@@ -22,6 +22,7 @@ from safety.modalities.quantities import Declared
 from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_STEP, WRONG_KIND, reason
 
 INTEGER_MAX = 2**53  # beyond it a float no longer tells neighbouring integers apart
+ZERO = Fraction(0)
 STEP_TOLERANCE = Fraction(1, 10**9)  # relative; covers how a policy rounds to a step in floats, and no more
 
 
@@ -141,7 +142,7 @@ def check_value(declared: Declared, value: object, limits: Limits, caps: Capabil
         return reasons
     reasons += outside(declared, number, bound)
     low, step = caps.envelopes[declared.name].low, caps.envelopes[declared.name].step
-    if step > 0 and not on_step(number - exact(low), exact(step)):
+    if step > 0 and not on_step(number, exact(step), exact(low)):
         above = "" if on_step(exact(low), exact(step)) else f" above {low:g}"
         reasons.append(
             reason(
@@ -178,7 +179,7 @@ def passes(declared: Declared, value: float, limits: Limits, caps: Capabilities)
 @lru_cache(maxsize=4096)
 def is_on_step(value: float, low: float, step: float) -> bool:
     """`on_step` from the low end of a range, remembered: a policy asks for the same few amplitudes again and again."""
-    return on_step(exact(value) - exact(low), exact(step))
+    return on_step(exact(value), exact(step), exact(low))
 
 
 def check_exact(
@@ -217,11 +218,10 @@ def falls_or_stays(declared: Declared, before: object, after: object) -> bool:
     return after == before or (declared.down == "less" and declared.low <= after <= before)
 
 
-def on_step(number: Fraction, step: Fraction) -> bool:
-    """Whether a number is a whole multiple of a step, to one part in 10^9."""
-    quotient = number / step
-    whole = round(quotient)
-    return abs(quotient - whole) <= STEP_TOLERANCE * abs(whole)
+def on_step(number: Fraction, step: Fraction, low: Fraction = ZERO) -> bool:
+    """Whether a number is a whole multiple of a step above `low`, to one part in 10^9 of where it should be."""
+    nearest = low + round((number - low) / step) * step
+    return abs(number - nearest) <= STEP_TOLERANCE * abs(nearest)
 
 
 def not_a_number(declared: Declared, value: object) -> Reason:
