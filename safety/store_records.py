@@ -22,9 +22,9 @@ from safety.windows import DAY_NS
 
 # Own choice: after the last reservation, the longest that an output rests on it, waits for its onset, and lasts.
 LAST_OUT_NS = MARK_NS + 15_000_000_000
-PAST_NS = (
-    31 * DAY_NS
-)  # windows and days in a row look back no further; the last session of a modality stays known
+# Windows and days in a row look back no further; the last session of a modality stays known. More would make the ledger's
+# first line longer than a reader takes: 48 sessions a day are 90 kB.
+PAST_NS = 8 * DAY_NS
 _DOMAIN = b"nociloop store act 1\n"  # a signature made for anything else can never be read as one of these
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,6 +19,8 @@ from safety.judging import allowed_now
 from safety.limit_values import Budget, Limits
 from safety.messages import Refusal
 from safety.modalities import Exposure, budgets_of, spacing_of
+from safety.store_records import PAST_NS
+from safety.verify import read
 from safety.windows import (
     DAY_NS,
     JUMP_NS,
@@ -37,6 +40,7 @@ from safety.windows import (
     waits,
 )
 from tests.safety.histories import BOOT, NEW, history_with, past
+from tests.safety.ledgers import write
 from tests.safety.strategies import MODALITIES
 from tests.safety.world import T0, World, bend_rules, rules_of
 
@@ -202,6 +206,23 @@ def test_a_day_too_many_in_a_row_is_refused():
     two = history_with(*(past(WALL_NS - n * DAY_NS, on_time_s=1.0) for n in (1, 2)))
     assert over(capped, two, spending(1.0)) == [("in_a_row", "n_days", 3.0)]
     assert over(capped, history_with(past(WALL_NS - DAY_NS, on_time_s=1.0)), spending(1.0)) == []
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_no_window_and_no_run_of_days_is_longer_than_the_history_reaches_back(modality: Modality):
+    assert max(WINDOW_NS.values()) < PAST_NS
+    for declared in budgets_of(modality):
+        assert declared.scope != "in_a_row" or (declared.high + 1) * DAY_NS <= PAST_NS
+
+
+def test_a_ledger_of_a_participant_with_many_sessions_can_be_read(tmp_path: Path):
+    """Every half hour of the days that the history reaches back, and each number as long as it gets."""
+    many = [
+        past(WALL_NS - n * 1800 * S, "tacs", on_time_s=1234.567891, n_pulses=12_345) for n in range(8 * 48)
+    ]
+    world = World(msgspec.structs.replace(rules_of(), history=history_with(*many))).armed()
+    lines, torn, problems = read(write(tmp_path, world, closed=False))
+    assert (len(lines), torn, problems) == (len(world.entries) + 1, False, [])
 
 
 @pytest.mark.parametrize(("name", "modality"), [("gap_s", "tacs"), ("washout_s", "rtms")])
