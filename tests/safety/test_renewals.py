@@ -75,17 +75,20 @@ def test_renewed_in_time_it_never_falls_and_is_told_in_one_piece():
         hold(amplitude_ma_pp=0.4, ramp_up_ms=401),
         hold(amplitude_ma_pp=0.4, ramp_up_ms=400, duration_ms=399),
         hold(amplitude_ma_pp=0.4, ramp_up_ms=400, frequency_hz=10.01),
-        hold(
-            amplitude_ma_pp=0.4,
-            ramp_up_ms=400,
-            outputs=(Output(name="F3", share=-1.0), Output(name="Oz", share=1.0)),
-        ),
     ],
 )
 def test_what_changes_anything_is_prepared(other: object):
     world = held()
     world.ask(other)  # type: ignore[arg-type]
     assert len(world.calls(Fire)) == 1 and len(world.calls(Prepare)) == 2
+
+
+def test_a_current_that_turns_round_is_neither_renewed_nor_prepared():
+    """While output is on a hold changes nothing but its amplitude."""
+    world = held()
+    turned = (Output(name="F3", share=-1.0), Output(name="Oz", share=1.0))
+    world.ask(hold(amplitude_ma_pp=0.4, ramp_up_ms=400, outputs=turned))
+    assert len(world.calls(Fire)) == 1 and len(world.calls(Prepare)) == 1
 
 
 def test_a_device_that_cannot_is_asked_to_prepare():
