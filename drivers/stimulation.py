@@ -310,7 +310,26 @@ def _amplitude_of(carrier: Carrier) -> str:
 
 def amplitude(train: Train) -> float:
     """The amplitude of a train in its own unit (mA peak to peak, mA, mA of the first phase, % MSO, MPa)."""
-    return quantities(train)[amplitude_quantity(train)]
+    wave = train.waveform
+    match wave:
+        case Hold():
+            return _carried_amplitude(wave.carrier)
+        case PulseTrain() | BurstTrain():
+            return wave.pulse.amplitude_pct_mso
+        case Sonication():
+            return wave.amplitude_mpa_water
+        case _:
+            assert_never(wave)
+
+
+def _carried_amplitude(carrier: Carrier) -> float:
+    match carrier:
+        case Sine() | Noise():
+            return carrier.amplitude_ma_pp
+        case Direct() | Pulses():
+            return carrier.amplitude_ma
+        case _:
+            assert_never(carrier)
 
 
 def with_amplitude(train: Train, value: float) -> Train:

@@ -24,6 +24,7 @@ DECIDING = (
         "response",
         "exposures",
         "windows",
+        "remembering",
         "history",
         "storing",
         "store_records",

@@ -7,10 +7,12 @@ has left the window.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil
+from math import ceil, inf, nan, nextafter
 
 import msgspec
 
@@ -21,11 +23,13 @@ from safety.history import Course, History
 from safety.limit_values import Budget, BudgetName, Limits, Spacing
 from safety.modalities import Exposure, budgets_of, spacing_of
 from safety.modalities.bounds import as_float, exact, is_number
+from safety.remembering import Remembered
 
 DAY_NS = 86_400_000_000_000
 WINDOW_NS = {"24h": DAY_NS, "7d": 7 * DAY_NS}
 JUMP_NS = 2_000_000_000  # design section 4: as far as the wall clock may be off within a boot
 NEVER_NS = 2**62
+SURELY = 1 - 1e-9  # of a budget: far more than two floats and their sum can err, and no dose that matters
 NO_NUMBER = 2.0**62  # told of a sum that is none
 
 
@@ -66,10 +70,75 @@ def budgets_in_force(limits: Limits) -> tuple[Budget, ...]:
     return (*limits.budgets, *missing)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A budget, and what sessions before this one count against it: `sums[n]` is the sum of those from the n-th end on."""
+
+    budget: Budget
+    ends: tuple[int, ...]
+    sums: tuple[float, ...]
+
+    def before(self, now: Now) -> float:
+        """As a float that is not below the sum; 0.0 is exactly nothing, NaN is no number."""
+        if self.budget.scope in WINDOW_NS:
+            return self.sums[bisect_right(self.ends, now.wall_ns - WINDOW_NS[self.budget.scope])]
+        return self.sums[0] if self.budget.scope == "course" else 0.0
+
+
+def _lines_of(limits: Limits, history: History) -> tuple[_Line, ...]:
+    return tuple(_line_of(budget, limits.modality, history) for budget in budgets_in_force(limits))
+
+
+def _line_of(budget: Budget, modality: Modality, history: History) -> _Line:
+    past = sorted(
+        (each for each in history.past if each.modality == modality), key=lambda each: each.last_wall_ns
+    )
+    if budget.scope == "course":
+        sums = [_sum(_course(each, budget) for each in history.courses if each.modality == modality)]
+    else:
+        sums = [_sum(spent_of(each.spent, budget.name) for each in past[n:]) for n in range(len(past) + 1)]
+    return _Line(
+        budget=budget,
+        ends=tuple(each.last_wall_ns for each in past),
+        sums=tuple(nan if each is None else _not_below(each) for each in sums),
+    )
+
+
+def _not_below(total: Fraction) -> float:
+    return 0.0 if total == 0 else nextafter(as_float(total), inf)
+
+
+_lines = Remembered(_lines_of)
+
+
+def _own(budget: Budget, session: Session) -> float:
+    """What this session adds to a budget."""
+    match budget.scope:
+        case "pulse":
+            return spent_of(session.pulse, budget.name)
+        case "train":
+            return spent_of(session.train, budget.name)
+        case _:
+            return spent_of(session.all, budget.name)
+
+
+def _surely_within(line: _Line, session: Session, now: Now) -> bool:
+    """Whether floats alone show that a budget holds: by more than they can err. Days are counted, not summed."""
+    budget = line.budget
+    own = _own(budget, session)
+    known = (
+        is_number(own, integer=False) and is_number(budget.high, integer=False) and budget.name != "n_days"
+    )
+    return known and own + line.before(now) <= budget.high * SURELY
+
+
 def exceeded(limits: Limits, history: History, session: Session, now: Now) -> tuple[Exceeded, ...]:
     """Each budget that the session's sums exceed. A sum or a budget that is not a number is exceeded."""
     found = []
-    for budget in budgets_in_force(limits):
+    for line in _lines(limits, history):
+        if _surely_within(line, session, now):
+            continue
+        budget = line.budget
         total = total_of(budget, limits.modality, history, session, now)
         if total is None or not is_number(budget.high, integer=False) or not total <= exact(budget.high):
             found.append(Exceeded(budget=budget, total=NO_NUMBER if total is None else as_float(total)))
@@ -82,8 +151,7 @@ def total_of(
     """What counts against a budget at an instant; None where it is no number."""
     if budget.name == "n_days":
         return Fraction(days_in_a_row(modality, history, now))
-    parts = {"pulse": session.pulse, "train": session.train}
-    own = spent_of(parts.get(budget.scope, session.all), budget.name)
+    own = _own(budget, session)
     before: Fraction | None = Fraction(0)
     if budget.scope == "course":
         before = _sum(_course(each, budget) for each in history.courses if each.modality == modality)
@@ -177,17 +245,27 @@ def clock_trouble(history: History, now: Now) -> str:
 def binding(limits: Limits, history: History, session: Session, now: Now) -> tuple[tuple[Budget, float], ...]:
     """For each quantity the budget that has the least left, with what counts against it: what a policy must stay
     inside. Budgets of a pulse or a train begin anew with each, and counts do not change while a session runs."""
-    least: dict[str, tuple[Fraction, Budget, float]] = {}
-    for budget in budgets_in_force(limits):
+    least: dict[str, tuple[float, Budget, float]] = {}
+    for line in _lines(limits, history):
+        budget = line.budget
         if budget.scope in ("pulse", "train") or budget.name in ("n_sessions", "n_days"):
             continue
-        total = total_of(budget, limits.modality, history, session, now)
-        if total is None or not is_number(budget.high, integer=False):
+        used = _used(line, limits.modality, history, session, now)
+        if used is None or not is_number(budget.high, integer=False):
             continue  # `exceeded` refuses it
-        left = exact(budget.high) - total
+        left = budget.high - used
         if budget.name not in least or left < least[budget.name][0]:
-            least[budget.name] = (left, budget, as_float(total))
+            least[budget.name] = (left, budget, used)
     return tuple((budget, used) for _, budget, used in least.values())
+
+
+def _used(line: _Line, modality: Modality, history: History, session: Session, now: Now) -> float | None:
+    """What counts against a budget, as a float to be told; None where it is no number."""
+    own = _own(line.budget, session)
+    if line.before(now) == 0.0 and is_number(own, integer=False):
+        return own
+    total = total_of(line.budget, modality, history, session, now)
+    return None if total is None else as_float(total)
 
 
 def room(limits: Limits, history: History, now: Now) -> tuple[tuple[Budget, float], ...]:
