@@ -239,7 +239,8 @@ def test_a_plug_in_that_raises_ends_the_session_in_a_line(done: dict[str, Future
     assert not this.left
     assert this.zero_after_s() < 2.0  # the session breaks some turns after it was looked at
     said = [line for line in this.session.said.splitlines() if line.startswith("nociloop: ")]
-    (line,) = said
+    line, tripped = said
+    assert "TRIPPED" in tripped and "nociloop reset" in tripped
     story = this.session.run_dir / "controller.err"
     assert "internal failure of the controller: TypeError" in line and str(story) in line
     assert "Traceback" not in this.session.said and "in measure" in story.read_text()
