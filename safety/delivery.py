@@ -21,7 +21,7 @@ END_SLACK_NS = 250_000_000
 TIME_MAX_NS = 2**62
 AMPLITUDE_MAX = 1e6  # of any unit; what lies beyond is no number of a device
 PULSES_MAX = 1_000_000
-LAPSE_SPAN_NS = 60_000_000_000  # three lapses in 60 s trip (design section 4)
+LAPSE_SPAN_NS = 60_000_000_000  # three lapses in 60 s trip
 
 
 def delivered(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:

@@ -14,7 +14,7 @@ from drivers.stimulation import Hold, Train, Value, amplitude, duration_ns
 from safety.exposures import NOTHING, covers, greatest, minus, per_pulse, plus
 from safety.modalities import Exposure, exposure, ramp_down_ns
 
-BLOCK_NS = 5_000_000_000  # outstanding is at most a train, or 5 s of a hold (design section 4)
+BLOCK_NS = 5_000_000_000  # outstanding is at most a train, or 5 s of a hold
 # Own choice: no output rests on an older reservation, so that the store's last entry tells within this, and the longest
 # that an output can lie ahead and last, when a session that crashed had its last.
 MARK_NS = 60_000_000_000

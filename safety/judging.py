@@ -25,7 +25,7 @@ from safety.watchdogs import evidence_trouble
 from safety.windows import Session, binding, waits
 
 ONSET_AHEAD_NS = 1_000_000_000
-LEASE_NS = 500_000_000  # the longest lease of a hold (design section 4)
+LEASE_NS = 500_000_000  # the longest lease of a hold
 TAKEOVER_NS = 50_000_000  # own choice: a hold whose lease ends sooner may be over before the next one starts
 
 

@@ -18,10 +18,10 @@ from safety.trips import TripKind
 POLL_NS = 25_000_000
 # Own choice: some 15 pets. Less was seen to trip on a quiet machine; the device host does not need the relay to reach zero.
 RELAY_NS = 150_000_000
-LEDGER_NS = 250_000_000  # design section 5
+LEDGER_NS = 250_000_000  # own choice: what a decision may be ahead of its record
 LATE_NS = 150_000_000
 SUSPEND_NS = 500_000_000
-WALL_NS = 2_000_000_000  # design section 4
+WALL_NS = 2_000_000_000  # own choice: more than any step of a healthy time synchronisation
 FUTURE_NS = 20_000_000  # own choice: LSL's clock correction is good to about a millisecond on a local network
 UNCLEAN_NS = 2_000_000_000  # own choice: bad quality stops increases at once, and output after two seconds
 ZERO_SLACK_NS = 60_000_000  # as a delivery's times: the device's clock is mapped onto ours

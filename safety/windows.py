@@ -27,7 +27,7 @@ from safety.remembering import Remembered
 
 DAY_NS = 86_400_000_000_000
 WINDOW_NS = {"24h": DAY_NS, "7d": 7 * DAY_NS}
-JUMP_NS = 2_000_000_000  # design section 4: as far as the wall clock may be off within a boot
+JUMP_NS = 2_000_000_000  # own choice: as far as the wall clock may be off within a boot
 NEVER_NS = 2**62
 SURELY = 1 - 1e-9  # of a budget: far more than two floats and their sum can err, and no dose that matters
 NO_NUMBER = 2.0**62  # told of a sum that is none

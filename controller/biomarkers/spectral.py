@@ -19,7 +19,7 @@ from controller.window import WINDOW_S_MAX, Epoch
 
 __all__ = ["Channels", "Output", "RobustZ", "Span", "SpectralConfig", "check_band"]
 
-CLEAN_SHARE_MIN: Final = 0.6  # of the segments a channel may have (design rule: < 60 % clean -> NaN)
+CLEAN_SHARE_MIN: Final = 0.6  # of the segments a channel may have (own choice: less than that gives no value)
 GOOD_CHANNELS_MIN: Final = 0.5  # of those asked for: fewer are another place of the head (own choice)
 
 Channels = Annotated[

@@ -44,7 +44,7 @@ from tests.system.played_controller import (
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 6.0
 RAMP_MS = 100
-# The promises of design section 1 are percentiles of a quiet path, and are measured by the benchmarks. This much is
+# The promised times to zero are percentiles of a quiet path, and are measured by the benchmarks. This much is
 # added here, for a test runs on a machine that others share.
 SLACK_MS = 120
 OPERATOR = "operator"

@@ -16,7 +16,7 @@ from tests.system.played_controller import hold, pulses
 
 pytestmark = pytest.mark.system
 
-HOST_MS = 150  # design section 1: a device host that is killed or hangs; a device behind it is no better
+HOST_MS = 150  # promised: a device host that is killed or hangs; a device behind it is no better
 LEASE_MS = 500
 END_SLACK_MS = 250  # of safety/delivery.py: how long the end of a lease may go unreported
 
