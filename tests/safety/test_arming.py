@@ -246,7 +246,7 @@ def test_whatever_happens_while_arming_the_person_is_answered(how: str):
         ({"valid_s": -1.0}, "ILK-333"),
         ({"kind": "reset"}, "ILK-334"),
     ],
-    ids=str,
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else each,
 )
 def test_an_act_that_is_not_right_arms_nothing(bent: dict[str, object], code: str):
     world = ready()
