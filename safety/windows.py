@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from math import ceil, inf, nan, nextafter
 
 import msgspec
@@ -20,7 +19,7 @@ from drivers.stimulation import Modality, Value
 from safety.events import Now
 from safety.exposures import NOTHING, spent_of
 from safety.history import Course, History
-from safety.limit_values import Budget, BudgetName, Limits, Spacing
+from safety.limit_values import Budget, Limits, Spacing
 from safety.modalities import Exposure, budgets_of, spacing_of
 from safety.modalities.bounds import as_float, exact, is_number
 from safety.remembering import Remembered
@@ -72,17 +71,23 @@ def budgets_in_force(limits: Limits) -> tuple[Budget, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """A budget, and what sessions before this one count against it: `sums[n]` is the sum of those from the n-th end on."""
+    """A budget, and what sessions before this one count against it: `sums[n]` is the sum of those from the n-th end on,
+    None where it is no number, and `floats[n]` a float that is not below it: 0.0 is exactly nothing, NaN no number."""
 
     budget: Budget
     ends: tuple[int, ...]
-    sums: tuple[float, ...]
+    sums: tuple[Fraction | None, ...]
+    floats: tuple[float, ...]
 
-    def before(self, now: Now) -> float:
-        """As a float that is not below the sum; 0.0 is exactly nothing, NaN is no number."""
-        if self.budget.scope in WINDOW_NS:
-            return self.sums[bisect_right(self.ends, now.wall_ns - WINDOW_NS[self.budget.scope])]
-        return self.sums[0] if self.budget.scope == "course" else 0.0
+    def before(self, now: Now) -> Fraction | None:
+        return self.sums[self._first(now)]
+
+    def before_float(self, now: Now) -> float:
+        return self.floats[self._first(now)]
+
+    def _first(self, now: Now) -> int:
+        window_ns = WINDOW_NS.get(self.budget.scope)
+        return 0 if window_ns is None else bisect_right(self.ends, now.wall_ns - window_ns)
 
 
 def _lines_of(limits: Limits, history: History) -> tuple[_Line, ...]:
@@ -95,12 +100,15 @@ def _line_of(budget: Budget, modality: Modality, history: History) -> _Line:
     )
     if budget.scope == "course":
         sums = [_sum(_course(each, budget) for each in history.courses if each.modality == modality)]
-    else:
+    elif budget.scope in WINDOW_NS:
         sums = [_sum(spent_of(each.spent, budget.name) for each in past[n:]) for n in range(len(past) + 1)]
+    else:
+        sums = [Fraction(0)]
     return _Line(
         budget=budget,
         ends=tuple(each.last_wall_ns for each in past),
-        sums=tuple(nan if each is None else _not_below(each) for each in sums),
+        sums=tuple(sums),
+        floats=tuple(nan if each is None else _not_below(each) for each in sums),
     )
 
 
@@ -129,7 +137,7 @@ def _surely_within(line: _Line, session: Session, now: Now) -> bool:
     known = (
         is_number(own, integer=False) and is_number(budget.high, integer=False) and budget.name != "n_days"
     )
-    return known and own + line.before(now) <= budget.high * SURELY
+    return known and own + line.before_float(now) <= budget.high * SURELY
 
 
 def exceeded(limits: Limits, history: History, session: Session, now: Now) -> tuple[Exceeded, ...]:
@@ -151,27 +159,8 @@ def total_of(
     """What counts against a budget at an instant; None where it is no number."""
     if budget.name == "n_days":
         return Fraction(days_in_a_row(modality, history, now))
-    own = _own(budget, session)
-    before: Fraction | None = Fraction(0)
-    if budget.scope == "course":
-        before = _sum(_course(each, budget) for each in history.courses if each.modality == modality)
-    elif budget.scope in WINDOW_NS:
-        from_ns = now.wall_ns - WINDOW_NS[budget.scope]
-        gone = max(
-            (each.last_wall_ns for each in history.past if each.last_wall_ns <= from_ns), default=-NEVER_NS
-        )
-        before = _since(history, modality, budget.name, gone)
+    before, own = _line_of(budget, modality, history).before(now), _own(budget, session)
     return None if before is None or not is_number(own, integer=False) else before + exact(own)
-
-
-@lru_cache(maxsize=256)
-def _since(history: History, modality: Modality, name: BudgetName, gone_wall_ns: int) -> Fraction | None:
-    """What sessions spent that ended after the newest that has left the window; remembered until the next one leaves."""
-    return _sum(
-        spent_of(each.spent, name)
-        for each in history.past
-        if each.modality == modality and each.last_wall_ns > gone_wall_ns
-    )
 
 
 def _sum(numbers: Iterable[float]) -> Fraction | None:
@@ -262,7 +251,7 @@ def binding(limits: Limits, history: History, session: Session, now: Now) -> tup
 def _used(line: _Line, modality: Modality, history: History, session: Session, now: Now) -> float | None:
     """What counts against a budget, as a float to be told; None where it is no number."""
     own = _own(line.budget, session)
-    if line.before(now) == 0.0 and is_number(own, integer=False):
+    if line.before_float(now) == 0.0 and is_number(own, integer=False):
         return own
     total = total_of(line.budget, modality, history, session, now)
     return None if total is None else as_float(total)
