@@ -45,7 +45,7 @@ DECIDING = (
     *("modalities/__init__", "modalities/bounds", "modalities/facts"),
     *("modalities/skin", "modalities/tes_numbers", "modalities/tacs", "modalities/tdcs", "modalities/trns"),
     *("modalities/tens", "modalities/tens_numbers"),
-    *("modalities/magnetic", "modalities/rtms", "modalities/rtms_numbers"),
+    *("modalities/magnetic", "modalities/magnetic_numbers", "modalities/rtms", "modalities/rtms_numbers"),
     *("modalities/tbs", "modalities/tbs_numbers"),
     *("modalities/tus", "modalities/tus_numbers", "modalities/tus_physics", "modalities/tus_thermal"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),

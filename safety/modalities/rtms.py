@@ -28,6 +28,7 @@ from safety.modalities.bounds import (
     is_number,
     layers,
 )
+from safety.modalities.magnetic_numbers import SPACING
 from safety.modalities.quantities import Exposure, Facts, Formula
 from safety.modalities.reasons import TRAIN_TOO_LONG, reason
 from safety.modalities.rtms_numbers import (
@@ -37,7 +38,6 @@ from safety.modalities.rtms_numbers import (
     INTERVAL,
     N_PULSES,
     QUANTITIES,
-    SPACING,
 )
 from safety.modalities.rules import DeclaredInput, ModalityRules, WrongTrain
 

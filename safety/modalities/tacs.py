@@ -6,13 +6,11 @@ times the charge of the rectified sine: toward more.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import pi
 
-from drivers.stimulation import Train
 from safety.modalities.quantities import Declared
 from safety.modalities.skin import HeldCurrent
-from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP
+from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP, SLEW_PP, peak_of_pp
 
 AMPLITUDE = Declared(
     name="amplitude_ma_pp",
@@ -53,31 +51,11 @@ PHASE = Declared(
     edition="1",
     status="verified",
 )
-SLEW_RATE = Declared(
-    name="slew_ma_per_s",
-    unit="mA/s peak-to-peak",
-    low=0.0,
-    high=2.0,
-    sides="max",
-    integer=False,
-    asked=False,
-    down="less",
-    source="own choice: five times the 4 mA in 10 s of the usual ramp",
-    edition="1",
-    status="unverified",
-)
-
-
-def peak(train: Train) -> Fraction:
-    """Half of what is quoted peak to peak."""
-    return Fraction(1, 2)
-
-
 CURRENT = HeldCurrent(
     amplitude=AMPLITUDE,
     asked=(AMPLITUDE, FREQUENCY, PHASE, RAMP_UP, RAMP_DOWN, DURATION),
-    slew=SLEW_RATE,
-    charging=peak,
-    dense=peak,
+    slew=SLEW_PP,
+    charging=peak_of_pp,
+    dense=peak_of_pp,
 )
 RULES = CURRENT.rules()

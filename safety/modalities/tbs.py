@@ -24,6 +24,7 @@ from safety.modalities.bounds import (
     is_number,
     layers,
 )
+from safety.modalities.magnetic_numbers import SPACING
 from safety.modalities.quantities import Exposure, Facts
 from safety.modalities.reasons import TRAIN_TOO_LONG
 from safety.modalities.rules import DeclaredInput, ModalityRules, WrongTrain
@@ -33,7 +34,6 @@ from safety.modalities.tbs_numbers import (
     INTENSITY,
     INTERVAL,
     QUANTITIES,
-    SPACING,
     TRAIN_TIME,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safety.modalities.magnetic import AMPLITUDE
-from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing
+from safety.modalities.quantities import Declared, DeclaredBudget
 
 _BLOCK = "Sci Rep 2018, s41598-018-26791-w, table 1"
 _HUANG = "Huang et al. 2005, Neuron 45:201"
@@ -172,21 +172,5 @@ BUDGETS = (
         source="Cole et al. 2020, AJP 10.1176/appi.ajp.2019.19070720: 10 a day for 5 days",
         edition="2020",
         status="verified",
-    ),
-)
-SPACING = (
-    DeclaredSpacing(
-        name="gap_s",
-        low=1800.0,
-        source="three blocks back to back lowered excitability, 30 min apart raised it: fnins.2020.00576",
-        edition="2020",
-        status="verified",
-    ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source="own choice: a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
     ),
 )

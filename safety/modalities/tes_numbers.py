@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from drivers.stimulation import Train
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing
 from safety.modalities.rules import DeclaredContacts
 
@@ -152,3 +155,23 @@ SPACING = (
         status="unverified",
     ),
 )
+
+# Of an amplitude that is quoted peak to peak.
+SLEW_PP = Declared(
+    name="slew_ma_per_s",
+    unit="mA/s peak-to-peak",
+    low=0.0,
+    high=2.0,
+    sides="max",
+    integer=False,
+    asked=False,
+    down="less",
+    source="own choice: five times the 4 mA in 10 s of the usual ramp",
+    edition="1",
+    status="unverified",
+)
+
+
+def peak_of_pp(train: Train) -> Fraction:
+    """Half of what is quoted peak to peak."""
+    return Fraction(1, 2)

@@ -6,8 +6,6 @@ it. Charge is counted as peak x time: far toward more, for noise spends little t
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from drivers.stimulation import Train, quantities
 from safety.limit_values import Limits
 from safety.messages import Reason
@@ -15,7 +13,7 @@ from safety.modalities.bounds import exact, is_number, shown
 from safety.modalities.quantities import Declared
 from safety.modalities.reasons import BAND, reason
 from safety.modalities.skin import HeldCurrent
-from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP
+from safety.modalities.tes_numbers import DURATION, RAMP_DOWN, RAMP_UP, SLEW_PP, peak_of_pp
 
 _BAND = "tRNS as it is used: 0.1 to 640 Hz"
 
@@ -58,19 +56,6 @@ HIGH = Declared(
     edition="from memory",
     status="unverified",
 )
-SLEW_RATE = Declared(
-    name="slew_ma_per_s",
-    unit="mA/s peak-to-peak",
-    low=0.0,
-    high=2.0,
-    sides="max",
-    integer=False,
-    asked=False,
-    down="less",
-    source="own choice: five times the 4 mA in 10 s of the usual ramp",
-    edition="1",
-    status="unverified",
-)
 
 
 def check_band(train: Train, limits: Limits) -> list[Reason]:
@@ -85,17 +70,12 @@ def check_band(train: Train, limits: Limits) -> list[Reason]:
     return [reason(BAND, detail, quantity=HIGH.name, value=float(high), limit=float(low), set_by="absolute")]
 
 
-def peak(train: Train) -> Fraction:
-    """Half of what is quoted peak to peak."""
-    return Fraction(1, 2)
-
-
 CURRENT = HeldCurrent(
     amplitude=AMPLITUDE,
     asked=(AMPLITUDE, LOW, HIGH, RAMP_UP, RAMP_DOWN, DURATION),
-    slew=SLEW_RATE,
-    charging=peak,
-    dense=peak,
+    slew=SLEW_PP,
+    charging=peak_of_pp,
+    dense=peak_of_pp,
     also=check_band,
 )
 RULES = CURRENT.rules()
