@@ -37,6 +37,7 @@ from safety.rig import STOP as STOP_SOCKET
 from safety.verify import read
 from sim.demo import World, demo_files, private, rig
 from sim.load import under
+from sim.parts import ready_line
 from sim.played_controller import SESSION_DIGEST, SESSION_ID
 from sim.record import load as load_record
 from sim.record import zero_since
@@ -157,7 +158,10 @@ def session(world: World, made: Made, rate_hz: float) -> Iterator[Live]:
         )  # fmt: skip
     os.close(theirs)
     try:
-        directory = Path(str(_said(interlock, run_dir / "interlock.err")["ready"]))
+        said = ready_line(interlock, "safety.start")
+        if "ready" not in said:
+            raise NotStarted((f"the interlock did not start: {said}",), 3)
+        directory = Path(str(said["ready"]))
         controller = subprocess.Popen(
             [
                 *(sys.executable, "-m", "sim.played_controller", str(directory / CONTROLLER)),
@@ -181,18 +185,6 @@ def session(world: World, made: Made, rate_hz: float) -> Iterator[Live]:
             interlock.wait()
         if interlock.stdout is not None:
             interlock.stdout.close()
-
-
-def _said(interlock: subprocess.Popen[bytes], errors: Path) -> dict[str, object]:
-    readable = interlock.stdout is not None and select.select([interlock.stdout], [], [], READY_S)[0]
-    line = interlock.stdout.readline() if interlock.stdout is not None and readable else b""
-    try:
-        said = json.loads(line)
-    except ValueError:
-        said = None
-    if not isinstance(said, dict) or "ready" not in said:
-        raise NotStarted((f"the interlock did not start: {said or errors.read_text()[-200:]}",), 3)
-    return said
 
 
 def _arm(path: Path, signer: Signer) -> None:
