@@ -39,14 +39,18 @@ from sim.demo import World, demo_files, private, rig
 from sim.load import under
 from sim.parts import ready_line
 from sim.played_controller import SESSION_DIGEST, SESSION_ID
+from sim.record import Record, amplitude_at, zero_since
 from sim.record import load as load_record
-from sim.record import zero_since
 
 READY_S = 10.0
 ZERO_S = 3.0
 RATE_HZ = 200.0  # the rate of requests at which reading and answering is timed
 TRIAL_HZ = 5.0
 ARMED_S = 3600.0
+SETTLED_NS = (
+    20_000_000  # an output that fell within this time before the cause was on its way to zero already
+)
+TRIES = 5  # sessions a trial may take until one has an output to end
 
 Made = tuple[Files, Signer]
 
@@ -225,10 +229,12 @@ def _end(controller: subprocess.Popen[str]) -> dict[str, list[object]]:
 
 
 def _times_to_zero(world: World, made: Made, what: str, trials: int) -> list[float]:
-    """Each trial a session of its own; ms from the cause to zero by the device's own record."""
-    found = []
-    record = world.folder / "device.jsonl"
-    for _ in range(trials):
+    """ms from the cause to zero by the device's own record, a value a trial; each try is a session of its own."""
+    return [_time_to_zero(world, made, what) for _ in range(trials)]
+
+
+def _time_to_zero(world: World, made: Made, what: str) -> float:
+    for _ in range(TRIES):
         with session(world, made, TRIAL_HZ) as live:
             time.sleep(0.5 + secrets.randbelow(200) / 1000)
             since_ns = time.monotonic_ns()
@@ -237,10 +243,21 @@ def _times_to_zero(world: World, made: Made, what: str, trials: int) -> list[flo
                     pressed.connect(str(live.directory / STOP_SOCKET))
             else:
                 live.controller.send_signal(signal.SIGSTOP)
-            end_s = time.monotonic() + ZERO_S
-            zero_ns = None
-            while zero_ns is None and time.monotonic() < end_s:
-                time.sleep(0.05)
-                zero_ns = zero_since(load_record(record), since_ns)
-        found.append(float("inf") if zero_ns is None else (zero_ns - since_ns) / 1e6)
-    return found
+            record, zero_ns = _until_zero(world.folder / "device.jsonl", since_ns)
+        if was_on(record, since_ns):
+            return float("inf") if zero_ns is None else (zero_ns - since_ns) / 1e6
+    raise NotStarted((f"{what}: in {TRIES} sessions the output had ended before its cause came",), 3)
+
+
+def _until_zero(path: Path, since_ns: int) -> tuple[Record, int | None]:
+    end_s, zero_ns, record = time.monotonic() + ZERO_S, None, load_record(path)
+    while zero_ns is None and time.monotonic() < end_s:
+        time.sleep(0.05)
+        record = load_record(path)
+        zero_ns = zero_since(record, since_ns)
+    return record, zero_ns
+
+
+def was_on(record: Record, t_ns: int) -> bool:
+    """Was there a current at `t_ns` that was not on its way to zero? Else its end would be credited to the wrong cause."""
+    return amplitude_at(record, t_ns) >= amplitude_at(record, t_ns - SETTLED_NS) > 0
