@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.second_try import SecondTry
+from tests.stalls import Watcher
+
 CONFIG = """\
 [ports]
 IPv6 = disable
@@ -70,6 +73,16 @@ def no_trust() -> Iterator[Path]:
     os.environ["NOCILOOP_STATE_DIR"] = str(path / "state")
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests keep time (not side by side on every core), stalls of the machine are watched."""
+    if (
+        not hasattr(config, "workerinput")
+        and not config.getoption("numprocesses", None)
+        and not config.option.collectonly
+    ):
+        config.pluginmanager.register(SecondTry(Watcher()))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
