@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import msgspec
 
 from drivers.link import StopDevice
+from drivers.stimulation import Hold
 from safety import trips
 from safety.events import Now
 from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
-from safety.modalities import ramp_down_ns
+from safety.modalities import interval_after_ns, ramp_down_ns
 from safety.state import (
     Effect,
     Latch,
@@ -61,7 +62,13 @@ def stop_device(rules: Rules, state: State, how: How, now: Now) -> Step:
     stopping = Stopping(call=call, how=how, deadline_ns=now.mono_ns + ramp_ns + STOP_SLACK_NS)
     arming = state.arming
     after = msgspec.structs.replace(
-        state, call=call, asked=None, firing=None, arming=None, armed_by="", stopping=stopping
+        _ends_by(rules, state, stopping.deadline_ns),
+        call=call,
+        asked=None,
+        firing=None,
+        arming=None,
+        armed_by="",
+        stopping=stopping,
     )
     effects: tuple[Effect, ...] = (ToDevice(message=StopDevice(call=call, how=how)),)
     if how == "cut":
@@ -70,6 +77,20 @@ def stop_device(rules: Rules, state: State, how: How, now: Now) -> Step:
         result = ActResult(ok=False, code="ILK-336", text="stopped while arming", phase=state.phase)
         effects += (ToPerson(peer=arming.peer, result=result),)
     return Step(after, effects)
+
+
+def _ends_by(rules: Rules, state: State, ended_ns: int) -> State:
+    """What a stop ends is over by then at the latest: the interval to the next train runs from there, for nobody need
+    tell of the end of what was fired and not answered."""
+    running, firing = state.running, state.firing
+    trains = [each for each in (running and running.train, firing and firing.request.train) if each]
+    for train in (each for each in trains if not isinstance(each.waveform, Hold)):
+        state = msgspec.structs.replace(
+            state,
+            not_before_ns=max(state.not_before_ns, ended_ns + interval_after_ns(train, rules.limits)),
+            train_end_ns=max(state.train_end_ns, ended_ns),
+        )
+    return state
 
 
 def trip(rules: Rules, state: State, kind: TripKind, detail: str, now: Now) -> Step:

@@ -8,10 +8,17 @@ import msgspec
 import pytest
 
 from drivers.link import CallFailed, Done, Status
+from drivers.stimulation import Modality
 from drivers.stimulator import DeviceStatus
-from safety.events import Gone, HostGone, LedgerTrouble, RelayGone, RelaySaid
+from safety.events import Gone, HostGone, LedgerTrouble, PauseAsked, RelayGone, RelaySaid
+from safety.messages import Pause
+from safety.modalities import interval_after_ns
+from safety.oracle_ledger import check_ledger
+from safety.safing import STOP_SLACK_NS
 from safety.state import OpenRelay
 from tests.safety.bench_device import MS
+from tests.safety.ledgers import genesis_of
+from tests.safety.strategies import valid_train
 from tests.safety.world import World, first_state, rules_of, tripped
 from tests.safety.worlds import WORLDS, armed, ready, running, stops
 
@@ -182,3 +189,26 @@ def test_a_fresh_state_needs_no_relay_to_stop():
     world = World(rules_of(), first_state(relay=False))
     world.stop()
     assert world.phase == "TRIPPED"
+
+
+@pytest.mark.parametrize("modality", ("rtms", "tbs", "tus"))
+@pytest.mark.parametrize("after_ms", (6, 8, 20, 300), ids=("fired, not answered", "running", "later", "late"))
+def test_the_interval_runs_from_what_a_pause_ended(modality: Modality, after_ms: int):
+    """Nobody tells the end of a train whose fire was not answered when the stop went out, and it put something out."""
+    world = World(rules_of(modality)).armed()
+    world.ask()
+    world.run_ms(after_ms)
+    assert world.device.n_pulses > 0
+    paused_ns = world.mono_ns
+    world.take(PauseAsked(pause=Pause(reason="no EEG")))
+    world.run_ms(150)
+    world.present()
+    world.run_ms(100)
+    assert world.phase == "ARMED"
+    assert world.codes(world.ask()) == {"ILK-304"}
+    interval_ns = interval_after_ns(valid_train(modality), world.rules.limits)
+    world.run_ms((paused_ns + interval_ns - world.mono_ns) / MS - 1)
+    assert world.codes(world.ask()) == {"ILK-304"}
+    world.run_ms(STOP_SLACK_NS / MS + 1)
+    assert world.codes(world.ask()) == set()
+    assert check_ledger((genesis_of(world), *world.entries)) == ()
