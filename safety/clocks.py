@@ -19,6 +19,11 @@ def now() -> Now:
     )
 
 
+def mono_ns() -> int:
+    """The monotonic clock alone, for a stamp that decides nothing."""
+    return time.monotonic_ns()
+
+
 def boot_id() -> str:
     """The kernel's id of this boot: monotonic times of two boots cannot be compared."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -55,6 +55,11 @@ class Framed:
         except OSError:
             pass  # whoever sends it has a second way, and learns of the end when it reads
 
+    @property
+    def all_sent(self) -> bool:
+        """Whether nothing waits to be taken."""
+        return not self._unsent
+
     def flush(self) -> None:
         """Send what is left; raises LinkGone."""
         try:

@@ -142,8 +142,9 @@ class Welcome(Value, frozen=True, tag="welcome"):
 
 
 class Permit(Value, frozen=True, tag="permit"):
-    """Permitted. `token` is the number of the device call that carries it; `read_ns` and `sent_ns` are when the
-    interlock read the request and had sent the command on."""
+    """Permitted. `token` is the number of the device call that carries it. `read_ns` and `sent_ns` are when the interlock
+    had read the request's frame (of one that waited for the disk: went on with it) and had sent the command on;
+    `written_ns` is when the Permit *before* this one had been written to its socket, 0 where none was, or not whole."""
 
     id: int
     token: int
@@ -151,6 +152,7 @@ class Permit(Value, frozen=True, tag="permit"):
     read_ns: int
     sent_ns: int
     allowed: Allowed
+    written_ns: int = 0
 
 
 class Pending(Value, frozen=True, tag="pending"):

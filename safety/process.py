@@ -106,6 +106,7 @@ class Process:
         self._lock = lock  # open until the process ends
         self._parent_fd = parent_fd
         self._controller: Peer | None = None
+        self._read_ns = self._written_ns = 0  # the frame that is being answered; the Permit before
         self._persons: dict[int, Peer] = {}
         self._names = 0
         self._unreadable = 0
@@ -231,6 +232,7 @@ class Process:
             self._take(BadFrame(source="controller", text=str(error)))
             self._controller_lost("a frame of impossible length")
             return
+        self._read_ns = clocks.mono_ns()
         for body in bodies:
             event = event_of(body, self._state.hello is not None)
             self._take(event)
@@ -238,6 +240,7 @@ class Process:
             if self._unreadable >= BAD_FRAMES_MAX:
                 self._controller_lost("it sent too much that cannot be read")
                 return
+        self._read_ns = 0
 
     def _controller_lost(self, why: str) -> None:
         if self._controller is not None:
@@ -446,12 +449,19 @@ class Process:
                 self._host_lost(str(error))
 
     def _to_controller(self, message: msgspec.Struct) -> None:
-        if self._controller is None:
+        peer = self._controller
+        if peer is None:
             return
-        if isinstance(message, Permit):
-            message = msgspec.structs.replace(message, sent_ns=clocks.now().mono_ns)
         try:
-            self._controller.send(message)
+            if not isinstance(message, Permit):
+                peer.send(message)
+                return
+            read_ns = self._read_ns or message.read_ns
+            stamped = msgspec.structs.replace(
+                message, read_ns=read_ns, sent_ns=clocks.mono_ns(), written_ns=self._written_ns
+            )
+            peer.send(stamped)
+            self._written_ns = clocks.mono_ns() if peer.all_sent else 0
         except LinkGone as error:
             self._controller_lost(str(error))
 

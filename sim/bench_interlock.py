@@ -91,7 +91,13 @@ def measure_interlock(seconds: float, trials: int) -> Figures:
                     for what in ("STOP", "hung"):
                         zero[f"{what}, {load}"] = _times_to_zero(world, made, what, trials)
             core = measure_core(live.run_dir / "ledger.jsonl")
-    stages = spreads({"read → sent on": _ms(seen["sent_ms"]), "read → answered": _ms(seen["answered_ms"])})
+    stages = spreads(
+        {
+            "read → sent on": _ms(seen["sent_ms"]),
+            "read → reply written": _ms(seen["written_ms"]),
+            "read → answered": _ms(seen["answered_ms"]),
+        }
+    )
     return Figures(
         core=core, stages=stages, refused=dict(Counter(map(str, seen["refused"]))), zero=spreads(zero)
     )

@@ -43,9 +43,11 @@ _decoder: msgspec.json.Decoder[FromInterlock] = msgspec.json.Decoder(FromInterlo
 
 @dataclass(slots=True)
 class Seen:
-    """Times in ms since the interlock read each permitted request: the command sent on, the answer here."""
+    """Times in ms since the interlock read each permitted request: the command sent on, the reply written (both in the
+    interlock's own process, by its own stamps), the answer here."""
 
     sent_ms: list[float] = field(default_factory=list)
+    written_ms: list[float] = field(default_factory=list)
     answered_ms: list[float] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
@@ -68,6 +70,7 @@ class Played:
         self._frames = FrameBuffer()
         self._id = self._beats = 0
         self._asking = False
+        self._read_ns = 0  # of the Permit before
         self._begun_ns = time.monotonic_ns()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(str(path))
@@ -115,6 +118,9 @@ class Played:
                     if not self.seen.answered_ms:
                         sys.stdout.write("running\n")
                         sys.stdout.flush()
+                    if self._read_ns and message.written_ns:
+                        self.seen.written_ms.append((message.written_ns - self._read_ns) / 1e6)
+                    self._read_ns = message.read_ns
                     self.seen.sent_ms.append((message.sent_ns - message.read_ns) / 1e6)
                     self.seen.answered_ms.append((heard_ns - message.read_ns) / 1e6)
                 case Refusal():
