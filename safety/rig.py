@@ -8,6 +8,10 @@ import stat
 from pathlib import Path
 
 SITE_DIRECTORY = Path("/run/nociloop")
+USERS, SHARED_TMP = (
+    Path("/run/user"),
+    Path("/tmp"),
+)  # where a login has its runtime directory, and who has none
 CONTROLLER, ACTS, STOP = "controller.sock", "acts.sock", "stop.sock"
 # Who may pass through a directory may press STOP: the two other sockets and the locks have modes of their own.
 PASSABLE = 0o711
@@ -25,7 +29,7 @@ def directories() -> tuple[Path, ...]:
     if own:
         return (Path(own),)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    user = Path(runtime) / "nociloop" if runtime else Path(f"/tmp/nociloop-{os.getuid()}")
+    user = Path(runtime) / "nociloop" if runtime else SHARED_TMP / f"nociloop-{os.getuid()}"
     return (SITE_DIRECTORY, user)
 
 
@@ -106,10 +110,23 @@ def _lock(path: Path, busy: str) -> int:
 
 
 def stop_sockets() -> list[Path]:
-    """The stop socket of every rig found."""
+    """The stop socket of every rig found: wherever this user's may be, whether or not the shell that asks has the
+    environment of the one that started it (over ssh, by cron, after su)."""
+    uid, named = os.getuid(), bool(os.environ.get("NOCILOOP_RUNTIME_DIR"))
+    elsewhere = (USERS / str(uid) / "nociloop", SHARED_TMP / f"nociloop-{uid}")
+    places = (*directories(), *(() if named else elsewhere))
     return [
         path
-        for directory in directories()
-        if directory.is_dir()
+        for directory in dict.fromkeys(places)
+        if named or directory == SITE_DIRECTORY or _is_own(directory)
         for path in sorted(directory.glob(f"*/{STOP}"))
     ]
+
+
+def _is_own(directory: Path) -> bool:
+    """Whether it is ours: whoever made another of that name would confirm a STOP that nobody took."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
