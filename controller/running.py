@@ -17,6 +17,7 @@ from controller.supervisor import REFUSED, USAGE, Plan, supervise
 from safety import clocks
 from safety.acting import ActsLine, NoAnswer
 from safety.admission import Admitted, Refused, admit, signature_path
+from safety.entry_words import plain
 from safety.limit_values import Limits
 from safety.messages import ActResult, StatusReport
 from safety.rig import ACTS, directories
@@ -184,5 +185,6 @@ def _ask(path: Path) -> StatusReport | None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write("".join(f"nociloop: {line}\n" for line in text.splitlines()))
+    """For people: a device, or a file of the site's, may have chosen some of the words."""
+    sys.stderr.write("".join(f"nociloop: {plain(line)}\n" for line in text.splitlines()))
     sys.stderr.flush()

@@ -235,4 +235,6 @@ def _progress(done_s: float, total_s: float) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write("".join(f"nociloop: {line}\n" for line in text.splitlines()))
+    from safety.entry_words import plain
+
+    sys.stderr.write("".join(f"nociloop: {plain(line)}\n" for line in text.splitlines()))

@@ -234,5 +234,7 @@ def _out(text: str, end: str = "\n") -> None:
 
 
 def _refuse(text: str) -> NoReturn:
-    sys.stderr.write("".join(f"nociloop: {line}\n" for line in text.splitlines()))
+    from safety.entry_words import plain
+
+    sys.stderr.write("".join(f"nociloop: {plain(line)}\n" for line in text.splitlines()))
     raise typer.Exit(USAGE)

@@ -144,5 +144,7 @@ def _limits_of(name: str, path: Path) -> Limits:
 
 
 def _refused(error: Exception) -> typer.Exit:
-    sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
+    from safety.entry_words import plain
+
+    sys.stderr.write("".join(f"nociloop: {plain(line)}\n" for line in str(error).splitlines()))
     return typer.Exit(2)

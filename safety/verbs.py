@@ -73,6 +73,7 @@ def _act(
 ) -> None:
     from safety.acting import ActsLine, NoAnswer
     from safety.admission import Refused, read_limits
+    from safety.entry_words import plain
     from safety.resetting import NotReset, interlock_for_reset, is_kept
 
     try:
@@ -90,9 +91,10 @@ def _act(
         if kind == "reset" and result.ok and not is_kept(limits.rig):
             raise NotReset(f"rig {limits.rig}: the reset was taken but is not on the disk; look at the disk")
     except (Refused, NoAnswer, NotReset) as error:
-        sys.stderr.write("".join(f"nociloop: {line}\n" for line in str(error).splitlines()))
+        sys.stderr.write("".join(f"nociloop: {plain(line)}\n" for line in str(error).splitlines()))
         raise typer.Exit(2) from error
-    sys.stdout.write(f"{result.phase}: {result.code} {result.text}\n".replace(":  ", ": "))
+    said = f"{result.phase}: {result.code} {result.text}".replace(":  ", ": ")
+    sys.stdout.write(plain(said) + "\n")
     raise typer.Exit(0 if result.ok else 3)
 
 

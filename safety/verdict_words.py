@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safety.entry_words import plain
 from safety.verify import Verdict
 
 SHOWN_MAX = 50  # own choice: problems or objections beyond these add nothing to a "no"
@@ -25,7 +26,7 @@ def answer_of(verdict: Verdict) -> str:
 
 
 def said_of(verdict: Verdict) -> str:
-    """The verdict as `ledger verify` prints it."""
+    """The verdict as `ledger verify` prints it: what a ledger says of itself may have been written to fool a terminal."""
     lines = [
         f"{answer_of(verdict)}: {verdict.path}",
         f"  chain         {_chain(verdict)}",
@@ -54,7 +55,7 @@ def said_of(verdict: Verdict) -> str:
     lines.append(
         "  A chain alone cannot show that the whole file was not rewritten: compare the head with one kept elsewhere."
     )
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(plain, lines)) + "\n"
 
 
 def oracle_said(verdict: Verdict) -> str:

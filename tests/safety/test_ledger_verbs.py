@@ -91,6 +91,24 @@ def test_an_anchor_that_fits_and_one_that_does_not(path: Path):
     assert "problem       anchor 0000000000000000: no line has this hash" in out
 
 
+def test_a_ledger_cannot_write_over_the_verdict_on_it(path: Path, tmp_path: Path):
+    """Whoever forges a ledger makes its hashes anew, and may put into it what a terminal takes for a command."""
+    lines = path.read_bytes().splitlines()
+    forged = tmp_path / "forged.jsonl"
+    for found, put, known in (
+        (b'"before":"SAFE"', b'"before":"\\u001b[2J\\u001b[HVERIFIED: all is well"', "NOT VERIFIED"),
+        (b'"before":"SAFE"', '"before":"\x9b2J\u202eDEIFIREV"'.encode(), "NOT VERIFIED"),
+        (b'"digest":"' + b"a" * 64, b'"digest":"\\u001b[2J', "VERIFIED"),
+    ):
+        bent = [*lines]
+        at = next(n for n, line in enumerate(lines) if found in line)
+        bent[at] = lines[at].replace(found, put)
+        forged.write_bytes(rechained(bent))
+        _, out, _ = called("verify", forged)
+        assert out.startswith(f"{known}: {forged}\n")
+        assert all(char.isprintable() or char == "\n" for char in out)
+
+
 @pytest.mark.parametrize("anchor", ("", "abc", "0" * 63, "0" * 65, "G" * 64, "A" * 64))
 def test_an_anchor_that_is_none(path: Path, anchor: str):
     status, out, err = called("verify", path, "--anchor", anchor)
