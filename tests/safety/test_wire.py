@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.link import FRAME_BYTES_MAX, FrameBuffer, FrameError, frame
+from safety.events import Asked, BadFrame, Beat, EndAsked, FireAsked, Joined, PauseAsked
 from safety.messages import Act, AskStatus, End, FireRequest, Heartbeat, Hello, Pause, Request
-from safety.wire import TEXT_MAX, act_of, message_of
+from safety.wire import TEXT_MAX, act_of, event_of, message_of
 from tests.safety.world import World, hello_of, rules_of
 
 WORLD = World(rules_of())
@@ -32,6 +33,41 @@ def test_every_message_comes_through_as_it_was_sent():
         assert message_of(msgspec.json.encode(message)) == message
     for act in (AskStatus(), WORLD.act()):
         assert act_of(msgspec.json.encode(act)) == act
+
+
+EVENTS = (
+    Joined(hello=MESSAGES[0]), Beat(heartbeat=MESSAGES[1]), Asked(request=MESSAGES[2]), FireAsked(request=MESSAGES[3]),
+    PauseAsked(pause=MESSAGES[4]), EndAsked(end=MESSAGES[5]),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("message", "event"), list(zip(MESSAGES, EVENTS, strict=True)), ids=lambda each: type(each).__name__
+)
+def test_each_message_is_its_own_event_and_before_the_hello_none(
+    message: msgspec.Struct, event: msgspec.Struct
+):
+    body = msgspec.json.encode(message)
+    assert event_of(body, True) == event
+    if isinstance(message, Hello):
+        assert event_of(body, False) == event
+    else:
+        text = f"{type(message).__name__} before hello"
+        assert event_of(body, False) == BadFrame(source="controller", text=text)
+
+
+@pytest.mark.parametrize("known", (True, False))
+def test_what_cannot_be_read_is_a_bad_frame_that_says_why(known: bool):
+    for body in (b"", b'["raw","ARM"]', b'["pause"]'):
+        assert event_of(body, known) == BadFrame(source="controller", text=message_of(body))
+
+
+def test_the_longest_word_of_what_is_wrong_is_cut():
+    key = "k" * 1000
+    told = act_of(msgspec.json.encode({"type": "act", key: 1}))
+    assert isinstance(told, str) and len(told) <= 200
+    told = message_of(json.dumps(["x" * 1000]).encode())
+    assert isinstance(told, str) and len(told) == 200
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -152,6 +188,18 @@ def test_an_impossible_length_is_refused_before_it_is_buffered(length: int):
         FrameBuffer().feed(length.to_bytes(4, "big"))
 
 
+def test_a_frame_is_four_bytes_of_length_and_that_many_bytes():
+    assert frame(End(reason="x")) == b'\x00\x00\x00\x0b["end","x"]'
+    buffer = FrameBuffer(bytes_max=300)
+    assert buffer.feed(b"\x00\x00\x01") == []
+    assert buffer.feed(b"\x2c" + b"a" * 299) == []
+    assert buffer.feed(b"a\x00\x00\x00\x01b\x00\x00\x00\x01") == [b"a" * 300, b"b"]
+    assert buffer.feed(b"c") == [b"c"]
+    with pytest.raises(FrameError, match="frame of 301 bytes, expected 1 to 300"):
+        buffer.feed(b"\x00\x00\x01\x2d")
+
+
 def test_the_longest_frame_is_taken():
+    assert FRAME_BYTES_MAX == 65_536
     body = b"x" * FRAME_BYTES_MAX
     assert FrameBuffer().feed(len(body).to_bytes(4, "big") + body) == [body]
