@@ -37,6 +37,8 @@ DEVICE_ARM_NS = (
     3_000_000_000  # a charging stimulator takes a second or two (wire-protocols, Magstim: about 1 s)
 )
 
+ARMING_MAX_NS = 90_000_000_000_000  # own choice: the longest session, a day, with an hour around it
+
 
 def join(rules: Rules, state: State, event: Joined, now: Now) -> Step:
     """Take the one controller of this session, or refuse it and say why."""
@@ -82,13 +84,13 @@ def device_problem(rules: Rules, opened: Opened) -> str:
 
 def missing(rules: Rules, state: State, now: Now) -> tuple[str, ...]:
     """Every permissive that is missing for READY, as `code text`."""
-    facts = facts_now(rules, state)
+    facts = facts_now(rules, state, now)
     clocks = clock_trouble(rules.history, now)
     found = [
         ("ILK-401", "" if state.controller else " "),
         ("ILK-402", "" if state.host == "open" else state.host_text or " "),
         *_troubles(state),
-        ("ILK-404", "" if rules.limits.valid_on(rules.today) else rules.today),
+        ("ILK-404", "" if rules.limits.valid_on(facts.today) else facts.today or " "),
         (
             "ILK-407",
             "" if state.relay or rules.limits.relay.endpoint == "none" else rules.limits.relay.endpoint,
@@ -168,6 +170,8 @@ def _act_problem(rules: Rules, state: State, event: ActPresented, now: Now) -> s
         return "ILK-333"
     if not now.wall_ns < act.expires_wall_ns:
         return "ILK-333"
+    if act.act == "arm" and not act.expires_wall_ns - now.wall_ns <= ARMING_MAX_NS:
+        return "ILK-338"
     fits = state.phase == "READY" if act.act == "arm" else state.phase == "TRIPPED" and state.stopping is None
     if not fits or state.arming is not None or state.stopping is not None:
         return "ILK-334"

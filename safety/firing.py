@@ -12,6 +12,7 @@ from safety.judging import (
     ONSET_AHEAD_NS,
     allowed_now,
     carried,
+    facts_now,
     judge_start,
     lease_fits,
     least_output,
@@ -19,7 +20,7 @@ from safety.judging import (
     refuse,
 )
 from safety.messages import Permit, Reason, Request
-from safety.modalities import check_slew, interval_after_ns, ramp_down_ns
+from safety.modalities import check_facts, check_slew, interval_after_ns, ramp_down_ns
 from safety.response import put_out
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Firing, Rules, Running, State, ToDevice
@@ -133,6 +134,7 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
         reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
     if asked is not None and not reasons:
         reasons += judge_start(rules, state, asked.request.train, max(request.onset_at_ns, now.mono_ns), now)
+        reasons += check_facts(rules.limits, facts_now(rules, state, now))
     if reasons or asked is None:
         return Step(state, refuse(rules, state, request.id, tuple(reasons), now))
     step = start(state, asked, request.onset_at_ns, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from drivers.stimulation import Modality, Value
 from safety.modalities import Exposure
 
@@ -46,3 +48,12 @@ class History(Value, frozen=True, cache_hash=True):
     store_seq: int
     store_head: str
     site_head: str
+
+
+def date_of(history: History, wall_ns: int) -> str:
+    """The site's calendar day at a wall time, as ISO; "" where no calendar has it."""
+    days = (wall_ns // 1_000_000_000 + history.utc_offset_s) // 86_400
+    try:
+        return (datetime.date(1970, 1, 1) + datetime.timedelta(days=days)).isoformat()
+    except OverflowError:
+        return ""

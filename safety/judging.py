@@ -5,6 +5,8 @@ from __future__ import annotations
 from drivers.stimulation import Hold, Train, amplitude
 from safety.dose import Dose
 from safety.events import Now
+from safety.history import date_of
+from safety.limit_values import is_iso_date
 from safety.messages import Allowed, Reason, Refusal, Request
 from safety.modalities import (
     Exposure,
@@ -29,9 +31,15 @@ LEASE_NS = 500_000_000  # the longest lease of a hold
 TAKEOVER_NS = 50_000_000  # own choice: a hold whose lease ends sooner may be over before the next one starts
 
 
-def facts_now(rules: Rules, state: State) -> Facts:
+def facts_now(rules: Rules, state: State, now: Now) -> Facts:
     """The facts that stand in no file."""
-    return Facts(today=rules.today, impedance_kohm=state.watch.impedance_kohm)
+    return Facts(today=today_of(rules, now), impedance_kohm=state.watch.impedance_kohm)
+
+
+def today_of(rules: Rules, now: Now) -> str:
+    """The day, as ISO: that of the start or a later one, for at midnight what was measured today is of yesterday."""
+    day = date_of(rules.history, now.wall_ns)
+    return max(rules.today, day) if is_iso_date(rules.today) and day else ""
 
 
 def present(state: State, now: Now) -> Running | None:
@@ -111,16 +119,16 @@ def judge(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reaso
         reasons.append(reason("ILK-313"))
     if not _onset_fits(state, request, now):
         reasons.append(reason("ILK-310"))
-    reasons += _judge_train(rules, state, request.train)
+    reasons += _judge_train(rules, state, request.train, now)
     if not steps_down(state, request, now):
         reasons += _judge_up(rules, state, request, now)
     return tuple(reasons)
 
 
-def _judge_train(rules: Rules, state: State, train: Train) -> tuple[Reason, ...]:
+def _judge_train(rules: Rules, state: State, train: Train, now: Now) -> tuple[Reason, ...]:
     """The limits. What passed them last passes them again, for neither the file nor the device has changed: of an
     unchanged train, the renewal of a hold, only the facts of the moment are judged."""
-    facts = facts_now(rules, state)
+    facts = facts_now(rules, state, now)
     if train == state.passed:
         return check_facts(rules.limits, facts)
     return () if state.capabilities is None else check(train, rules.limits, state.capabilities, facts)
@@ -217,7 +225,7 @@ def judge_again(rules: Rules, state: State, request: Request, now: Now) -> tuple
     """What has turned against a request while it waited for the disk: evidence and facts of now, not of then."""
     if state.capabilities is None:
         return (reason("ILK-301"),)
-    reasons = list(check(request.train, rules.limits, state.capabilities, facts_now(rules, state)))
+    reasons = list(check(request.train, rules.limits, state.capabilities, facts_now(rules, state, now)))
     if not steps_down(state, request, now):
         for evidence in (request.evidence, state.watch.evidence):
             trouble = evidence_trouble(rules, state, evidence, now)

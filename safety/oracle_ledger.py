@@ -23,7 +23,7 @@ from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.oracle_numbers import Circumstances, exact, said
 from safety.oracle_response import Sign
 from safety.oracle_tacs import HOLD_MS_MAX
-from safety.oracle_windows import Earlier
+from safety.oracle_windows import Earlier, day_at
 from safety.state import Rules
 
 FUTURE_NS = (
@@ -368,7 +368,7 @@ class Oracle:
         return Circumstances(
             limits=self.rules.limits,
             capabilities=self.capabilities,
-            today=self.rules.today,
+            today=max(self.rules.today, day_at(self.rules.history, now_ns + self.wall_offset_ns)),
             simulated=self.rules.simulated,
             impedance_kohm=self.impedance_kohm,
             least_ma_pp=min(self.least(now_ns), self.least(onset_ns)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 
 from drivers.stimulation import Modality
@@ -146,6 +147,12 @@ class Earlier:
                 if (each.modality == modality) is same and onset_wall_ns - each.last_wall_ns < least_ns:
                     rest_s = F(onset_wall_ns - each.last_wall_ns, S)
                     yield f"{name}: {float(rest_s):.9g} s after a session of {each.modality}"
+
+
+def day_at(history: History, wall_ns: int) -> str:
+    """The calendar day of a wall time at the site, as ISO; the last there is where no calendar has it."""
+    ordinal = date(1970, 1, 1).toordinal() + (wall_ns + history.utc_offset_s * S) // DAY_NS
+    return date.fromordinal(min(max(ordinal, 1), date.max.toordinal())).isoformat()
 
 
 def _sum(sessions: Iterable[Past | Course], name: str) -> Fraction | None:

@@ -158,6 +158,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "the machine was suspended, or its wall clock was set, since the start",
         "end this session and start a new one",
     ),
+    "ILK-338": ("an arming ends within 25 h", "sign for as long as somebody stays beside the rig"),
 }
 
 PERMISSIVES: dict[str, tuple[str, str]] = {

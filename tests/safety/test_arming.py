@@ -8,12 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
-from safety.arming import missing
+from safety.acts import sign
+from safety.arming import ARMING_MAX_NS, missing
 from safety.events import Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
 from safety.state import OpenRelay, PetRelay
 from tests.safety.strategies import caps_of
-from tests.safety.world import STRANGER, World, bend_rules, first_state, phases, rules_of, tripped
+from tests.safety.world import (
+    PEOPLE,
+    SESSION,
+    STRANGER,
+    World,
+    bend_rules,
+    first_state,
+    phases,
+    rules_of,
+    tripped,
+)
 
 
 def ready() -> World:
@@ -322,6 +333,19 @@ def test_nobody_arms_without_any_evidence():
     assert world.phase == "READY"
     world.present()
     assert result(world).code == "ILK-306"
+
+
+@pytest.mark.parametrize("beyond_ns", (0, 1, 10**30))
+def test_an_arming_has_an_end_that_somebody_may_wait_for(beyond_ns: int):
+    world = ready()
+    ahead_ns = ARMING_MAX_NS + beyond_ns
+    act = sign(
+        PEOPLE["ann"], act="arm", person="ann", session_id=SESSION, nonce="nonce-0", reason="x",
+        expires_wall_ns=world.now.wall_ns + ahead_ns,
+    )  # fmt: skip
+    world.present(act)
+    world.run_ms(100)
+    assert (result(world).code, world.phase) == (("ILK-338", "READY") if beyond_ns else ("", "ARMED"))
 
 
 def test_arming_expires_by_the_wall_clock():

@@ -384,6 +384,7 @@ REFUSAL_CASES: dict[str, Callable[[], set[str]]] = {
     "ILK-335": relay_stuck,
     "ILK-336": device_does_not_arm,
     "ILK-337": clocks_apart,
+    "ILK-338": presented(valid_s=90_001.0),
 }
 
 

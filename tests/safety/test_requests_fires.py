@@ -51,6 +51,19 @@ def test_a_fire_on_bad_evidence_is_refused(bent: dict[str, object]):
     assert not world.calls(Fire)
 
 
+@pytest.mark.parametrize("kohm", (20.1, None), ids=("open", "not measured"))
+def test_a_contact_that_came_loose_since_it_was_prepared(kohm: float | None):
+    """It waits up to two seconds for its instant: the facts are those of that instant."""
+    world = armed()
+    request = world.ask(hold(amplitude_ma_pp=0.4), onset_at_ns=-1)
+    world.run_ms(50)
+    world.device.impedance_kohm = kohm
+    world.run_ms(100)
+    world.fire(request)
+    assert world.codes(request) == {"ILK-112" if kohm else "ILK-105"}
+    assert not world.calls(Fire)
+
+
 def test_a_prepared_train_that_nobody_fires_is_forgotten():
     world, request = prepared_only()
     assert world.codes(world.ask()) == {"ILK-302"}
