@@ -18,11 +18,15 @@ class Past(Value, frozen=True):
 
 
 class Course(Value, frozen=True):
-    """All earlier sessions of one modality together."""
+    """All earlier sessions of one modality since its present course began; the first began when the participant was
+    made. `begun_by`: the officer whose act began it."""
 
     modality: Modality
     spent: Exposure
     n_sessions: int
+    number: int = 1
+    since_wall_ns: int = 0
+    begun_by: str = ""
 
 
 class Stamp(Value, frozen=True, array_like=True):

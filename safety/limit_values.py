@@ -43,7 +43,7 @@ class Limit(Value, frozen=True):
 class Budget(Value, frozen=True):
     """How much one participant may be given of one modality within `scope`.
 
-    `pulse`, `train`, `session`; `24h` and `7d` before this instant; `course`: since the participant was made. `in_a_row`
+    `pulse`, `train`, `session`; `24h` and `7d` before this instant; `course`: since the present course began. `in_a_row`
     counts calendar days with output, up to today.
     """
 

@@ -58,6 +58,7 @@ def judge(held: Iterable[Genesis | Entry | Close]) -> Judgement:
     for line in held:
         if isinstance(line, Genesis):
             oracle = Oracle(rules=line.rules, phase=line.state.phase)
+            found += [f"entry {line.seq}: {text}" for text in oracle.earlier.unsound()]
         elif isinstance(line, Entry) and oracle is not None:
             found += [f"entry {line.seq}: {text}" for text in oracle.take(line)]
         elif oracle is None:

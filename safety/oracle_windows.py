@@ -19,6 +19,7 @@ from safety.oracle_numbers import F, exact
 S = 1_000_000_000
 DAY_NS = 24 * 3600 * S
 LONG: Mapping[str, int | None] = {"24h": DAY_NS, "7d": 7 * DAY_NS, "course": None}  # None: it never ends
+QUANTITIES = ("on_time_s", "charge_c", "n_pulses", "cem43_brain_min", "cem43_bone_min", "cem43_skin_min")
 Rows = Mapping[tuple[str, str], Fraction]
 # Antal et al. 2026: 60 min a day. More than days: own choices.
 TES: Rows = {
@@ -75,6 +76,8 @@ GAP_S: Mapping[Modality, Fraction] = {
     **dict.fromkeys(("dbs", "scs", "drg", "pns"), F(300)),
 }
 WASHOUT_S = F(86_400)  # own choice: a day before another modality
+COURSE_GAP_NS = 7 * DAY_NS  # own choice: a week between two courses, so that no 7 days hold parts of both
+SUMS = 1 + F(1, 10**9)  # own choice: courses are sums of floats, of hundreds of sessions at the most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,30 @@ class Earlier:
 
     limits: Limits
     history: History
+
+    def unsound(self) -> Iterator[str]:
+        """What the courses of the Genesis cannot be beside its sessions: begun too soon, or counting less than was seen."""
+        for course in self.history.courses:
+            sessions = [each for each in self.history.past if each.modality == course.modality]
+            what = f"course {course.number} of {course.modality}"
+            since_ns = course.since_wall_ns if course.number > 1 else None
+            if course.number < 1:
+                yield f"{what}: expected 1 or more"
+            before = [each for each in sessions if since_ns is not None and each.last_wall_ns < since_ns]
+            for each in before:
+                if since_ns is not None and since_ns - each.last_wall_ns < COURSE_GAP_NS:
+                    yield f"{what}: begun {float(F(since_ns - each.last_wall_ns, S)):.9g} s after an output before it"
+            inside = [each for each in sessions if each not in before]
+            if len(inside) > course.n_sessions:
+                yield f"{what}: {course.n_sessions} sessions, at least {len(inside)} were seen"
+            for name in QUANTITIES:
+                told, seen = _sum([course], name), _sum(inside, name)
+                if told is None or seen is None or seen > told * SUMS:
+                    yield f"{what}: {name} is less than that of its sessions, or no number"
+        missed = {each.modality for each in self.history.past} - {
+            each.modality for each in self.history.courses
+        }
+        yield from (f"sessions of {each} in no course" for each in sorted(missed))
 
     def over(self, used: Mapping[str, Fraction], wall_ns: int) -> Iterator[str]:
         """Each row of a longer scope that earlier sessions and this one exceed together; a missing row allows nothing."""

@@ -1,8 +1,7 @@
-"""The verbs of `nociloop participant`: new, show, confirm-date. Heavy imports wait until a verb runs."""
+"""The verbs of `nociloop participant`: new, show, confirm-date, new-course. Heavy imports wait until a verb runs."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from safety.limit_values import Limits, Person
 
 app = typer.Typer(
-    help="Who may be stimulated: make a participant, see what is left of each budget, confirm the date.",
+    help="Who may be stimulated: make a participant, see what is left, confirm the date, begin another course.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -67,13 +66,35 @@ def confirm_verb(
     _signed(name, limits, person, passphrase_file, confirm)
 
 
+@app.command("new-course")
+def new_course_verb(
+    name: Name,
+    limits: LimitsFile,
+    person: Annotated[
+        str, typer.Option(help="the officer who does it: of the limits, or of the trust store")
+    ],
+    reason: Annotated[str, typer.Option(help="why another course may begin; it goes into the store")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Close the course of the limits' modality and begin the next one. An officer's signed act. What counts over 24 hours
+    and 7 days goes on to count."""
+
+    def begin(found: Limits, who: Person, key: Ed25519PrivateKey) -> str:
+        from safety.participants import new_course, site_directory
+
+        number = new_course(site_directory(), found, who, key, reason)
+        return f"participant {name}: course {number} of {found.modality} begins, by {who.name}"
+
+    _signed(name, limits, person, passphrase_file, begin, trusted=True)
+
+
 @app.command("show")
 def show_verb(
     name: Name,
     limits: LimitsFile,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """What is left of each budget over each window, and when the next session may begin."""
+    """The courses so far, what is left of each budget over each window, and when the next session may begin."""
     from safety.admission import Refused
     from safety.participants import said_of, site_directory, standing
 
@@ -116,20 +137,14 @@ def _signed(
 
 def _trusted(name: str) -> Person | None:
     """The officer of that name in the trust store, None where there is none; raises Refused."""
-    from safety import trust
     from safety.admission import Refused
-    from safety.limit_values import Person
+    from safety.officers import trusted_officer
+    from safety.trust import TrustError
 
     try:
-        where = trust.store()
-        if not os.path.lexists(where.path):
-            return None
-        key = next((each for each in trust.keys_of(where) if each.name == name), None)
-    except trust.TrustError as error:
+        return trusted_officer(name)
+    except TrustError as error:
         raise Refused(str(error)) from error
-    if key is None:
-        return None
-    return Person(name=key.name, role="officer", public_key=key.public_key, salt=key.salt)
 
 
 def _limits_of(name: str, path: Path) -> Limits:

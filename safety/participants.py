@@ -1,9 +1,12 @@
-"""A named person's acts upon a participant's store: make it, confirm the date; and how a participant stands."""
+"""A named person's acts upon a participant's store: make it, confirm the date, begin a course; and how a participant
+stands."""
 
 from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,35 +16,32 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safety import clocks
 from safety.admission import Refused
-from safety.chained import BrokenChain
-from safety.history import Stamp
+from safety.chained import BrokenChain, Chain
+from safety.earlier import COURSE_GAP_NS, Void, courses_of, history_of
+from safety.events import Now
+from safety.history import Course, History, Stamp
 from safety.limit_values import Budget, Limits, Person, Spacing
+from safety.modalities import budgets_of
+from safety.officers import officer_keys
 from safety.site import SITE_STATE, SiteError, state_directory
 from safety.site_list import StoreError
-from safety.store import append_confirmation, create, read_store, store_path
-from safety.store_records import Created, DateConfirmed, StoreAct, history_of, signed_bytes
+from safety.store import append_act, create, read_store, store_path
+from safety.store_records import CourseBegun, Created, DateConfirmed, Record, StoreAct, signed_bytes
 from safety.trips import PERMISSIVES
 from safety.windows import clock_trouble, next_start_wall_ns, room, waits
+
+REASON_MAX = 300  # characters; own choice: a line, and far below what a line of the store may hold
 
 
 def new_participant(
     directory: Path, limits: Limits, person: Person, key: Ed25519PrivateKey, reason: str
 ) -> Path:
     """Make the store of the limits' participant: the course begins. An officer's act; raises Refused."""
-    if person.role != "officer":
-        raise Refused(
-            f"participant {limits.participant}: {person.name} is an {person.role}, expected an officer"
-        )
+    _officer(limits, person)
     now = clocks.stamp()
     record = Created(stamp=now, act=_act("new", limits, person, key, reason, now))
-    try:
+    with _refusing():
         create(directory, record, limits.participant)
-    except SiteError as error:
-        raise Refused(str(error)) from error
-    except OSError as error:
-        raise Refused(
-            f"{error.filename}: found {error.strerror}, expected the site's state directory; mend it"
-        ) from error
     return store_path(directory, limits.participant)
 
 
@@ -52,9 +52,71 @@ def confirm_date(
     than the store's last entry nobody can vouch for."""
     now = clocks.stamp()
     record = DateConfirmed(stamp=now, act=_act("confirm-date", limits, person, key, reason, now))
+    with _refusing():
+        append_act(directory, record, limits.participant, lambda records, chain: "")
+
+
+def new_course(directory: Path, limits: Limits, person: Person, key: Ed25519PrivateKey, reason: str) -> int:
+    """Close the course of the limits' modality and begin the next, whose number is returned. An officer's act while no
+    session runs, with a clock that may be believed, a week after the last output; raises Refused."""
+    _officer(limits, person)
+    if not any(each.scope == "course" for each in budgets_of(limits.modality)):
+        raise Refused(
+            f"participant {limits.participant}: found limits of {limits.modality}, expected those of a modality that has a "
+            "budget of the course; nothing is to be begun anew"
+        )
+    officers, number = officer_keys(limits), 0
+    if person.public_key not in officers:
+        raise Refused(
+            f"participant {limits.participant}: found a key of {person.name}, expected that of an officer of the limits "
+            "or of the trust store, good for any endpoint; another officer signs"
+        )
+    now = clocks.stamp()
+    record = CourseBegun(stamp=now, act=_act("new-course", limits, person, key, reason, now))
+
+    def against(records: tuple[Record, ...], chain: Chain) -> str:
+        nonlocal number
+        history = history_of(records, chain, limits, now, clocks.utc_offset_s(), "", officers)
+        course = next((each for each in history.courses if each.modality == limits.modality), None)
+        number = 1 if course is None else course.number + 1
+        return _against(limits, history, now)
+
+    with _refusing():
+        append_act(directory, record, limits.participant, against)
+    return number
+
+
+def _against(limits: Limits, history: History, now: Stamp) -> str:
+    """What speaks against a new course at an instant, a line; "" where nothing does."""
+    about = f"participant {limits.participant}"
+    code = clock_trouble(history, Now(mono_ns=now.boot_ns, boot_ns=now.boot_ns, wall_ns=now.wall_ns))
+    if code:
+        return f"{about}: {code} {'; '.join(PERMISSIVES[code])}"
+    course = next((each for each in history.courses if each.modality == limits.modality), None)
+    if course is None or course.n_sessions == 0:
+        return f"{about}: found a course of {limits.modality} without a session, expected one to close; go on with it"
+    last_ns = max(each.last_wall_ns for each in history.past if each.modality == limits.modality)
+    if now.wall_ns - last_ns < COURSE_GAP_NS:
+        return (
+            f"{about}: found the last output of {limits.modality} {(now.wall_ns - last_ns) / 1e9:.0f} s ago, expected "
+            f"{COURSE_GAP_NS / 1e9:.0f} s (7 days) before a new course; wait until {_local(last_ns + COURSE_GAP_NS)}"
+        )
+    return ""
+
+
+def _officer(limits: Limits, person: Person) -> None:
+    if person.role != "officer":
+        raise Refused(
+            f"participant {limits.participant}: {person.name} is an {person.role}, expected an officer"
+        )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What goes wrong with a store or its disk, as a refusal of one line."""
     try:
-        append_confirmation(directory, record, limits.participant)
-    except StoreError as error:
+        yield
+    except (SiteError, BrokenChain) as error:
         raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(
@@ -63,13 +125,18 @@ def confirm_date(
 
 
 def _act(
-    kind: Literal["new", "confirm-date"],
+    kind: Literal["new", "confirm-date", "new-course"],
     limits: Limits,
     person: Person,
     key: Ed25519PrivateKey,
     reason: str,
     now: Stamp,
 ) -> StoreAct:
+    if not (0 < len(reason) <= REASON_MAX and reason.isprintable()):
+        raise Refused(
+            f"--reason: found {len(reason)} characters {ascii(reason)[:40]}, expected 1 to {REASON_MAX} that can be "
+            "printed; say why in a line"
+        )
     unsigned = StoreAct(
         act=kind,
         person=person.name,
@@ -78,6 +145,7 @@ def _act(
         reason=reason,
         stamp=now,
         signature="",
+        modality=limits.modality if kind == "new-course" else None,
     )
     return msgspec.structs.replace(unsigned, signature=key.sign(signed_bytes(unsigned)).hex())
 
@@ -98,11 +166,14 @@ def kept_by_another(site: Path = SITE_STATE) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a participant stands against the budgets that outlive a session. `next_wall_ns` is None where no waiting
-    makes a session possible; `trouble` is why none may start whatever the budgets, "" where nothing is."""
+    makes a session possible; `trouble` is why none may start whatever the budgets, "" where nothing is. `courses` are all
+    that there were, of every modality; `void`: acts that began none."""
 
     participant: str
     since_wall_ns: int
     sessions: int
+    courses: tuple[Course, ...]
+    void: tuple[Void, ...]
     budgets: tuple[tuple[Budget, float], ...]
     waits: tuple[tuple[Spacing, int], ...]
     now_wall_ns: int
@@ -114,8 +185,10 @@ def standing(directory: Path, limits: Limits) -> Standing:
     """Read the store of the limits' participant and hold it against them; raises Refused."""
     stamp, now = clocks.stamp(), clocks.now()
     try:
+        officers = officer_keys(limits)
         records, chain = read_store(directory, limits.participant)
-        history = history_of(records, chain, limits, stamp, clocks.utc_offset_s(), "")
+        history = history_of(records, chain, limits, stamp, clocks.utc_offset_s(), "", officers)
+        courses = courses_of(records, officers)
     except (StoreError, BrokenChain) as error:
         raise Refused(str(error)) from error
     code = clock_trouble(history, now)
@@ -123,6 +196,8 @@ def standing(directory: Path, limits: Limits) -> Standing:
         participant=limits.participant,
         since_wall_ns=records[0].stamp.wall_ns,
         sessions=sum(each.n_sessions for each in history.courses if each.modality == limits.modality),
+        courses=courses.held,
+        void=courses.void,
         budgets=room(limits, history, now),
         waits=waits(limits, history, now.wall_ns),
         now_wall_ns=now.wall_ns,
@@ -135,6 +210,11 @@ def said_of(found: Standing, limits: Limits) -> tuple[str, ...]:
     """A standing in words: each budget with what is used and left, and when the next session may begin."""
     since = _local(found.since_wall_ns)
     lines = [f"participant {found.participant}, since {since}: {limits.modality}, {found.sessions} sessions"]
+    lines += (_said_of_course(each, found.courses) for each in found.courses)
+    lines += (
+        f"  an act of {each.person} on {_local(each.wall_ns)} began no course of {each.modality}: {each.why}"
+        for each in found.void
+    )
     lines += (
         f"  {budget.scope:<9}{budget.name:<11}{used:>10.6g} of {budget.high:<10.6g}{budget.unit:<9} "
         f"{max(0.0, budget.high - used):.6g} left"
@@ -151,6 +231,19 @@ def said_of(found: Standing, limits: Limits) -> tuple[str, ...]:
     else:
         lines.append("  the next session may begin now")
     return tuple(lines)
+
+
+def _said_of_course(course: Course, courses: tuple[Course, ...]) -> str:
+    """A course in words: from when until when, who began it, and what was spent in it."""
+    number = course.number + 1
+    after = next((c for c in courses if c.modality == course.modality and c.number == number), None)
+    until = "" if after is None else f" until {_local(after.since_wall_ns)}"
+    spent = msgspec.structs.asdict(course.spent)
+    told = "".join(f", {name} {value:.6g}" for name, value in spent.items() if value)
+    return (
+        f"  course {course.number} of {course.modality}, since {_local(course.since_wall_ns)}{until}, begun by "
+        f"{course.begun_by}: {course.n_sessions} sessions{told}"
+    )
 
 
 def _local(wall_ns: int) -> str:

@@ -27,7 +27,7 @@ class StoreError(SiteError):
     """A store that cannot be used: one line that says what was found and what to do."""
 
 
-AnchorKind = Literal["new", "opened", "closed", "confirm-date"]
+AnchorKind = Literal["new", "opened", "closed", "confirm-date", "new-course"]
 
 
 class Anchor(Value, frozen=True):

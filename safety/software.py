@@ -28,6 +28,7 @@ DECIDING = (
         "history",
         "storing",
         "store_records",
+        "earlier",
         "chained",
         "needs",
     ),

@@ -23,6 +23,7 @@ from safety.latch import Latched, LatchFile, said, trip_of
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
 from safety.modalities import stop_how
+from safety.officers import officer_keys
 from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
@@ -191,7 +192,12 @@ def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
     """The participant's store, locked for this session, and what stands in it; raises Refused."""
     try:
         store, history = open_store(
-            state_directory(), limits, session_id, clocks.stamp(), clocks.utc_offset_s()
+            state_directory(),
+            limits,
+            session_id,
+            clocks.stamp(),
+            clocks.utc_offset_s(),
+            officer_keys(limits),
         )
     except SiteError as error:
         raise Refused(str(error)) from error

@@ -10,15 +10,17 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from safety.chained import BrokenChain, Chain, read_chain
+from safety.earlier import history_of
 from safety.history import History, Stamp
 from safety.limit_values import Limits
 from safety.regular_file import sync_directory
 from safety.site_list import SITE_LIST, Anchor, AnchorKind, Lines, StoreError, anchor, newest, site_list
-from safety.store_records import DateConfirmed, Record, body_of, history_of, records_of
+from safety.store_records import CourseBegun, DateConfirmed, Record, body_of, records_of
 
 BYTES_MAX = 134_217_728  # own choice: a course of reservations every few seconds takes some 20 MB
 PARTICIPANTS = "participants"
@@ -49,13 +51,18 @@ class Store:
 
 
 def open_store(
-    directory: Path, limits: Limits, session_id: str, now: Stamp, utc_offset_s: int
+    directory: Path,
+    limits: Limits,
+    session_id: str,
+    now: Stamp,
+    utc_offset_s: int,
+    officers: frozenset[str] = frozenset(),
 ) -> tuple[Store, History]:
-    """Open, lock and judge the store of a session's participant; raises StoreError."""
+    """Open, lock and judge the store of a session's participant; `officers` may begin a course. Raises StoreError."""
     lines, records, chain = claim_store(directory, limits.participant)
     store = Store(directory=directory, participant=limits.participant, session_id=session_id, lines=lines)
     try:
-        return store, history_of(records, chain, limits, now, utc_offset_s, store.opened())
+        return store, history_of(records, chain, limits, now, utc_offset_s, store.opened(), officers)
     except (BrokenChain, StoreError, OSError) as error:
         lines.close()
         if not isinstance(error, BrokenChain):
@@ -173,17 +180,27 @@ def _content(path: Path, fd: int) -> bytes:
     return content
 
 
-def append_confirmation(directory: Path, record: DateConfirmed, participant: str) -> None:
-    """Append that a person vouches for the date; raises StoreError, OSError."""
-    lines, records, _ = claim_store(directory, participant)
+def append_act(
+    directory: Path,
+    record: DateConfirmed | CourseBegun,
+    participant: str,
+    against: Callable[[tuple[Record, ...], Chain], str],
+) -> None:
+    """Append a named person's act while nobody else has the store open; `against` says what speaks against it in a line, ""
+    where nothing does. Raises StoreError, BrokenChain, OSError."""
+    lines, records, chain = claim_store(directory, participant)
     try:
         if record.stamp.wall_ns < records[-1].stamp.wall_ns:
             raise StoreError(
                 f"{lines.path}: found a wall clock before the last record, expected one after it; set the clock first"
             )
+        why = against(records, chain)
+        if why:
+            raise StoreError(why)
         lines.write([body_of(record)])
         lines.sync()
-        anchor(directory, _left("confirm-date", participant, lines))
+        kind: AnchorKind = "confirm-date" if isinstance(record, DateConfirmed) else "new-course"
+        anchor(directory, _left(kind, participant, lines))
     finally:
         lines.close()
 

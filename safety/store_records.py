@@ -1,4 +1,5 @@
-"""What a participant's store holds: who made it, what each session reserved and settled, who confirmed the date. Pure.
+"""What a participant's store holds: who made it, what each session reserved and settled, who confirmed the date or began
+another course. Pure.
 
 What a session reserved stands here before any output. `Settled` replaces it by what was confirmed and what is outstanding;
 a session that crashed has none, and all that it reserved counts as spent.
@@ -13,41 +14,41 @@ import msgspec
 from drivers.stimulation import Modality, Value
 from safety.acts import is_signed_by
 from safety.chained import BrokenChain, Chain
-from safety.dose import MARK_NS
-from safety.exposures import NOTHING, greatest, plus
-from safety.history import Course, History, Past, Stamp
-from safety.limit_values import Limits
+from safety.history import Stamp
 from safety.modalities import Exposure
-from safety.windows import DAY_NS
 
-# Own choice: after the last reservation, the longest that an output rests on it, waits for its onset, and lasts.
-LAST_OUT_NS = MARK_NS + 15_000_000_000
-# Windows and days in a row look back no further; the last session of a modality stays known. More would make the ledger's
-# first line longer than a reader takes: 48 sessions a day are 90 kB.
-PAST_NS = 8 * DAY_NS
 _DOMAIN = b"nociloop store act 1\n"  # a signature made for anything else can never be read as one of these
 
 
-class StoreAct(Value, frozen=True):
-    """A named person's signed act upon a store. The signature is Ed25519 over everything else."""
+class StoreAct(Value, frozen=True, omit_defaults=True):
+    """A named person's signed act upon a store. The signature is Ed25519 over everything else. `modality`: of the course
+    that begins; the other acts have none."""
 
-    act: Literal["new", "confirm-date"]
+    act: Literal["new", "confirm-date", "new-course"]
     person: str
     public_key: str
     participant: str
     reason: str
     stamp: Stamp
     signature: str
+    modality: Modality | None = None
 
 
 class Created(Value, frozen=True, tag="created"):
-    """The participant, and with it the course, begins."""
+    """The participant, and with it the first course of every modality, begins."""
 
     stamp: Stamp
     act: StoreAct
 
 
 class DateConfirmed(Value, frozen=True, tag="date_confirmed"):
+    stamp: Stamp
+    act: StoreAct
+
+
+class CourseBegun(Value, frozen=True, tag="course_begun"):
+    """The course of one modality is over, and the next begins. Whether the act counts, `earlier.courses_of` judges."""
+
     stamp: Stamp
     act: StoreAct
 
@@ -76,7 +77,8 @@ class Settled(Value, frozen=True, tag="settled"):
     last_wall_ns: int
 
 
-Record = Created | DateConfirmed | Reserved | Settled
+Record = Created | DateConfirmed | CourseBegun | Reserved | Settled
+_KINDS = {Created: "new", DateConfirmed: "confirm-date", CourseBegun: "new-course"}
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _encoder = msgspec.json.Encoder()
 
@@ -100,7 +102,7 @@ def records_of(chain: Chain, participant: str) -> tuple[Record, ...]:
             raise BrokenChain(f"line {number} that is no record") from None
         if isinstance(record, Created) != (number == 1):
             raise BrokenChain(f"{type(record).__name__} on line {number}, expected Created on line 1 alone")
-        if isinstance(record, Created | DateConfirmed) and not _is_signed(record, participant):
+        if isinstance(record, Created | DateConfirmed | CourseBegun) and not _is_signed(record, participant):
             raise BrokenChain(f"line {number} that {record.act.person} did not sign for {participant}")
         records.append(record)
     if not records:
@@ -108,83 +110,8 @@ def records_of(chain: Chain, participant: str) -> tuple[Record, ...]:
     return tuple(records)
 
 
-def _is_signed(record: Created | DateConfirmed, participant: str) -> bool:
+def _is_signed(record: Created | DateConfirmed | CourseBegun, participant: str) -> bool:
     act = record.act
-    kind = "new" if isinstance(record, Created) else "confirm-date"
-    fits = act.act == kind and act.participant == participant and act.stamp == record.stamp
+    fits = act.act == _KINDS[type(record)] and act.participant == participant and act.stamp == record.stamp
+    fits = fits and (act.modality is not None) == isinstance(record, CourseBegun)
     return fits and is_signed_by(act.public_key, act.signature, signed_bytes(act))
-
-
-def sessions_of(records: tuple[Record, ...]) -> tuple[Past, ...]:
-    """Each session that reserved anything, in the order of their first reservations; raises BrokenChain."""
-    found: dict[str, Past] = {}
-    settled: set[str] = set()
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, Reserved | Settled):
-            continue
-        before = found.get(record.nonce)
-        out_of_place = record.nonce in settled or (before is None and isinstance(record, Settled))
-        if out_of_place or (before is not None and before.modality != record.modality):
-            raise BrokenChain(f"{type(record).__name__} out of its place on line {number}")
-        if isinstance(record, Settled):
-            settled.add(record.nonce)
-            found[record.nonce] = Past(
-                modality=record.modality,
-                first_wall_ns=record.first_wall_ns,
-                last_wall_ns=record.last_wall_ns,
-                spent=plus(record.confirmed, record.outstanding),
-            )
-            continue
-        wall_ns = record.stamp.wall_ns
-        found[record.nonce] = Past(
-            modality=record.modality,
-            first_wall_ns=wall_ns if before is None else before.first_wall_ns,
-            last_wall_ns=wall_ns + LAST_OUT_NS,
-            spent=record.total if before is None else greatest(before.spent, record.total),
-        )
-    return tuple(each for each in found.values() if each.spent != NOTHING)
-
-
-def history_of(
-    records: tuple[Record, ...],
-    chain: Chain,
-    limits: Limits,
-    now: Stamp,
-    utc_offset_s: int,
-    site_head: str,
-) -> History:
-    """What a session needs to know of those before it; raises BrokenChain."""
-    sessions = sessions_of(records)
-    newest = {each.modality: each for each in sorted(sessions, key=lambda each: each.last_wall_ns)}
-    courses: dict[Modality, Course] = {}
-    for each in sessions:
-        so_far = courses.get(each.modality) or Course(modality=each.modality, spent=NOTHING, n_sessions=0)
-        courses[each.modality] = Course(
-            modality=each.modality, spent=plus(so_far.spent, each.spent), n_sessions=so_far.n_sessions + 1
-        )
-    return History(
-        participant=limits.participant,
-        past=tuple(
-            each
-            for each in sessions
-            if each.last_wall_ns > now.wall_ns - PAST_NS or each is newest[each.modality]
-        ),
-        courses=tuple(courses.values()),
-        last=records[-1].stamp,
-        boot_id=now.boot_id,
-        vouched=any(_vouches(record, limits, now) for record in records),
-        utc_offset_s=utc_offset_s,
-        store_seq=len(records),
-        store_head=chain.head,
-        site_head=site_head,
-    )
-
-
-def _vouches(record: Record, limits: Limits, now: Stamp) -> bool:
-    """Whether somebody vouched for the date since this machine started: the officer who made the participant then, or a
-    person whom the limits name."""
-    if not isinstance(record, Created | DateConfirmed) or record.stamp.boot_id != now.boot_id:
-        return False
-    person = limits.person(record.act.person)
-    named = person is not None and person.public_key == record.act.public_key
-    return named or isinstance(record, Created)

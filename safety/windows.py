@@ -228,7 +228,7 @@ def clock_trouble(history: History, now: Now) -> str:
         moved_ns = (now.wall_ns - now.boot_ns) - (last.wall_ns - last.boot_ns)
         if not abs(moved_ns) <= JUMP_NS:
             return "ILK-412"
-    return "" if history.vouched or not history.courses else "ILK-413"
+    return "" if history.vouched or not history.past else "ILK-413"
 
 
 def binding(limits: Limits, history: History, session: Session, now: Now) -> tuple[tuple[Budget, float], ...]:

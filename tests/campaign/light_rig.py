@@ -18,12 +18,12 @@ from pathlib import Path
 
 from drivers.stimulation import Modality
 from safety.acting import NoAnswer
+from safety.earlier import sessions_of
 from safety.entries import Entry, Genesis
 from safety.events import Asked
 from safety.latch import LatchFile, trip_of
 from safety.messages import Pending, Permit, PhaseChanged
 from safety.store import read_store
-from safety.store_records import sessions_of
 from safety.verify import read, replayed
 from sim.record import Record, amplitude_at, zero_since
 from tests.campaign.proof import Void

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from drivers.stimulation import Modality
 from safety import clocks
 from safety.exposures import NOTHING
 from safety.history import History, Stamp
@@ -13,11 +15,12 @@ from safety.limit_values import Limits, Person
 from safety.modalities import Exposure
 from safety.participants import new_participant
 from safety.store import Store, open_store
-from safety.store_records import Reserved, Settled, body_of
+from safety.store_records import Reserved, Settled, StoreAct, body_of, signed_bytes
 from tests.safety.world import PEOPLE, rules_of
 
 LIMITS = rules_of().limits
 S = 1_000_000_000
+START = Stamp(boot_id="a boot", boot_ns=10**15, wall_ns=1_780_000_000_000_000_000)
 
 
 def person(name: str) -> Person:
@@ -82,3 +85,24 @@ def crashed(state: Path, *totals: float) -> Stamp:
         put(store, reserved(after(now, n), total))
     let_go(store)
     return now
+
+
+def forged(
+    stamp: Stamp,
+    *,
+    modality: Modality | None = "tacs",
+    act: str = "new-course",
+    signed_by: Ed25519PrivateKey = PEOPLE["bob"],
+) -> StoreAct:
+    """An act of the officer bob as it would be signed, written past every check."""
+    unsigned = StoreAct(
+        act=act,  # type: ignore[arg-type]
+        person="bob",
+        public_key=person("bob").public_key,
+        participant="P001",
+        reason="r",
+        stamp=stamp,
+        signature="",
+        modality=modality,
+    )
+    return msgspec.structs.replace(unsigned, signature=signed_by.sign(signed_bytes(unsigned)).hex())

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
+from safety.earlier import sessions_of
 from safety.exposures import NOTHING, minus, plus
 from safety.history import History
 from safety.modalities import Exposure
 from safety.state import ToStore
-from safety.store_records import Record, sessions_of
+from safety.store_records import Record
 from tests.safety.histories import NEW, history_with, past
 from tests.safety.strategies import hold, pulses
 from tests.safety.world import LONG, T0, World, rules_of

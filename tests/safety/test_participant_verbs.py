@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -13,6 +14,7 @@ from safety import clocks, trust
 from safety.acts import derive_key, public_key_hex
 from safety.participant_verbs import app
 from safety.store import read_store, store_path
+from safety.windows import DAY_NS
 from tests.safety.stores import crashed, let_go, opened
 from tests.safety.strategies import document, to_toml
 
@@ -117,3 +119,27 @@ def test_doctor_looks_into_every_store_and_tells_what_is_left(limits: Path):
     store_path(state, "P001").write_bytes(b"?\n")
     assert doctor.participants().verdict == "fail" and doctor.participants().fix
     assert doctor.participant_of(limits).verdict == "fail"
+
+
+def test_an_officer_begins_another_course(limits: Path, monkeypatch: pytest.MonkeyPatch):
+    state = limits.parent / "state"
+    typed(limits, "new", *signing(limits))
+    begin = (*signing(limits), "--reason", "after the assessment")
+    code, said = typed(limits, "new-course", *begin)
+    assert code == 2 and said.startswith(
+        "nociloop: participant P001: found a course of tacs without a session"
+    )
+    crashed(state, 600.0)
+    code, said = typed(limits, "new-course", *begin)
+    assert code == 2 and "7 days) before a new course; wait until 20" in said
+    held, now, moved_ns = clocks.stamp(), clocks.now(), 8 * DAY_NS
+    later = msgspec.structs.replace(held, wall_ns=held.wall_ns + moved_ns, boot_ns=held.boot_ns + moved_ns)
+    monkeypatch.setattr(clocks, "stamp", lambda: later)
+    monkeypatch.setattr(
+        clocks, "now", lambda: msgspec.structs.replace(now, wall_ns=later.wall_ns, boot_ns=later.boot_ns)
+    )
+    code, said = typed(limits, "new-course", *begin)
+    assert code == 0 and said == "participant P001: course 2 of tacs begins, by bob\n"
+    code, said = typed(limits, "show")
+    assert code == 0 and "course 1 of tacs" in said and "course 2 of tacs" in said
+    assert [each["number"] for each in json.loads(typed(limits, "show", "--json")[1])["courses"]] == [1, 2]

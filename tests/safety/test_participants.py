@@ -10,6 +10,7 @@ import pytest
 
 from safety import clocks
 from safety.admission import Refused
+from safety.earlier import history_of
 from safety.history import History
 from safety.participants import (
     confirm_date,
@@ -21,7 +22,7 @@ from safety.participants import (
 )
 from safety.site_list import site_list
 from safety.store import read_store, store_path
-from safety.store_records import DateConfirmed, history_of
+from safety.store_records import DateConfirmed
 from tests.safety.stores import LIMITS, after, crashed, let_go, made, opened, person, put, reserved
 from tests.safety.world import PEOPLE
 

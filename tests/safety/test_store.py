@@ -16,21 +16,13 @@ from hypothesis import strategies as st
 from safety import clocks
 from safety.admission import Refused
 from safety.chained import FIRST, LINE_BYTES_MAX, BrokenChain, next_line, read_chain
+from safety.earlier import LAST_OUT_NS, PAST_NS, history_of, sessions_of
 from safety.history import Course, History, Past, Stamp
+from safety.modalities import Exposure
 from safety.participants import confirm_date
 from safety.site_list import StoreError, site_list
 from safety.store import claim_store, read_store, store_path
-from safety.store_records import (
-    LAST_OUT_NS,
-    PAST_NS,
-    Created,
-    Record,
-    body_of,
-    history_of,
-    records_of,
-    sessions_of,
-    signed_bytes,
-)
+from safety.store_records import Created, Record, body_of, records_of, signed_bytes
 from tests.safety.stores import (
     LIMITS,
     S,
@@ -65,6 +57,14 @@ def refusal(state: Path, now: Stamp | None = None) -> str:
 
 def file_of(state: Path) -> Path:
     return store_path(state, "P001")
+
+
+def first_course(state: Path, total: Exposure, n_sessions: int) -> Course:
+    """The course that began when the participant was made."""
+    made_ns = read_store(state, "P001")[0][0].stamp.wall_ns
+    return Course(
+        modality="tacs", spent=total, n_sessions=n_sessions, number=1, since_wall_ns=made_ns, begun_by="bob"
+    )
 
 
 # What stands in it
@@ -103,7 +103,7 @@ def test_after_a_crash_all_that_was_reserved_counts_as_spent(state: Path):
             spent=spent(10.0),
         ),
     )
-    assert history.courses == (Course(modality="tacs", spent=spent(10.0), n_sessions=1),)
+    assert history.courses == (first_course(state, spent(10.0), 1),)
     assert history.store_seq == 3
     let_go(store)
 
@@ -157,7 +157,7 @@ def test_old_sessions_are_left_out_of_the_windows_but_not_of_the_course(state: P
         records, chain = read_store(state, "P001")
         history = history_of(records, chain, LIMITS, later, 0, "")
         assert len(history.past) == known
-        assert history.courses == (Course(modality="tacs", spent=spent(3.0), n_sessions=3),)
+        assert history.courses == (first_course(state, spent(3.0), 3),)
 
 
 def test_a_total_that_falls_is_not_believed():

@@ -7,13 +7,14 @@ import pytest
 
 from drivers.stimulation import Modality
 from safety.dose import Dose
+from safety.earlier import LAST_OUT_NS, sessions_of
 from safety.entries import written
 from safety.events import Durable, EndAsked
 from safety.exposures import NOTHING, minus, plus, spent_of
 from safety.history import Stamp
 from safety.messages import End, Pending, Permit
 from safety.state import ToStore
-from safety.store_records import LAST_OUT_NS, Record, Reserved, Settled, sessions_of
+from safety.store_records import Record, Reserved, Settled
 from safety.storing import settlement
 from tests.safety.bench_device import MS
 from tests.safety.histories import BOOT

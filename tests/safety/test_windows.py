@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
+from safety.earlier import PAST_NS
 from safety.events import Now
 from safety.exposures import NOTHING
 from safety.history import History, Past, Stamp
@@ -19,7 +20,6 @@ from safety.judging import allowed_now
 from safety.limit_values import Budget, Limits
 from safety.messages import Refusal
 from safety.modalities import Exposure, budgets_of, spacing_of
-from safety.store_records import PAST_NS
 from safety.verify import read
 from safety.windows import (
     DAY_NS,

@@ -12,8 +12,8 @@ from safety.admission import Refused, read_limits
 from safety.limit_values import Person
 from safety.participants import new_participant
 
-_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(7, 39)))
-OFFICER = Person(name="officer", role="officer", public_key=public_key_hex(_KEY), salt="0" * 32)
+OFFICERS_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(7, 39)))
+OFFICER = Person(name="officer", role="officer", public_key=public_key_hex(OFFICERS_KEY), salt="0" * 32)
 
 
 def fresh_participant(state: Path, limits: Path) -> None:
@@ -25,4 +25,4 @@ def fresh_participant(state: Path, limits: Path) -> None:
         found = read_limits(limits)
     except Refused:
         return
-    new_participant(state, found, OFFICER, _KEY, "test")
+    new_participant(state, found, OFFICER, OFFICERS_KEY, "test")

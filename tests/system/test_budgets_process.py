@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from safety import clocks
@@ -16,12 +17,14 @@ from safety.entries import Genesis
 from safety.history import History, Stamp
 from safety.messages import Permit, Refusal
 from safety.modalities import Exposure
-from safety.participants import confirm_date
+from safety.participants import confirm_date, new_course
+from safety.people import table_of
 from safety.store import claim_store, read_store, store_path
 from safety.store_records import Reserved, body_of
 from safety.verify import read
+from safety.windows import DAY_NS
 from sim.record import zero_since
-from tests.system.fresh import fresh_participant
+from tests.system.fresh import OFFICER, OFFICERS_KEY, fresh_participant
 from tests.system.interlock_rig import OPERATOR, WAIT_S, Rig, interlock_rig, operators_key, until
 from tests.system.played_controller import hold
 
@@ -125,6 +128,37 @@ def test_one_participant_has_one_session_whatever_the_rig_and_its_directory(tmp_
         assert rig.end() == 0
         assert "ready" in other.start(), other.ready
         assert other.end() == 0
+
+
+def test_a_new_course_is_what_the_next_session_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session nine days ago, and an officer of the limits who begins another course today."""
+    with interlock_rig(start=False) as rig:
+        now = clocks.stamp()
+        ago_ns = 9 * DAY_NS
+        then = Stamp(boot_id="an earlier boot", boot_ns=0, wall_ns=now.wall_ns - ago_ns)
+        with monkeypatch.context() as earlier:
+            earlier.setattr(clocks, "stamp", lambda: then)
+            fresh_participant(rig.state, rig.limits)
+        lines, _, _ = claim_store(rig.state, "P001")
+        total = Reserved(stamp=then, session_id="s", nonce="n", modality="tacs", total=_exposure(60.0))
+        lines.write([body_of(total)])
+        lines.close()
+        limits = read_limits(rig.limits)
+        operator = limits.person(OPERATOR)
+        assert operator is not None
+        confirm_date(rig.state, limits, operator, operators_key(), "compared with the radio clock")
+        officer = msgspec.structs.replace(OFFICER, name="eve")
+        named = msgspec.structs.replace(limits, people=(operator, officer))
+        assert new_course(rig.state, named, officer, OFFICERS_KEY, "after the assessment") == 2
+        assert "ready" in rig.start(), rig.ready
+        (course,) = history_of_session(rig).courses
+        assert (course.number, course.n_sessions) == (1, 1)  # these limits do not know the officer
+        assert rig.end() == 0
+        rig.limits.write_text(f"{rig.limits.read_text()}\n{table_of(officer)}")
+        assert "ready" in again(rig), rig.ready
+        (course,) = history_of_session(rig).courses
+        assert (course.number, course.n_sessions, course.begun_by) == (2, 0, "eve")
+        assert rig.end() == 0
 
 
 def test_after_a_restart_no_session_starts_until_a_person_confirms_the_date(
