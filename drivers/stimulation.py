@@ -27,7 +27,7 @@ Modality = Literal[
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the values that cross a process boundary: immutable, strict about types and keys."""
 
 

@@ -18,8 +18,10 @@ from safety.modalities import (
     interval_after_ns,
     quantities_of,
     rows,
+    rules_of,
     spacing_of,
 )
+from safety.modalities.rules import DeclaredContacts
 from tests.safety.examples import EXAMPLES
 from tests.safety.modality_limits import ASKED, codes, without_layers
 from tests.safety.strategies import (
@@ -73,6 +75,67 @@ def test_the_absolute_bounds_are_these(modality: Modality):
     assert {d.name: (d.low, d.high) for d in quantities_of(modality)} == example.absolute
     assert {(b.scope, b.name): b.high for b in budgets_of(modality)} == example.most
     assert {s.name: s.low for s in spacing_of(modality)} == example.least_gaps
+
+
+# Outputs and inputs: how many, how large, and what of the participant or the device a file must say
+
+PADS = {"fewest": 2, "most": 64, "area_low_cm2": 0.5, "area_high_cm2": 100.0}
+COIL = {"fewest": 1, "most": 1, "coils": ("figure-8", "round")}
+CASED = {"fewest": 2, "area_low_cm2": 0.01, "case_low_cm2": 5.0, "case_high_cm2": 100.0}
+CONTACTS: dict[Modality, dict[str, object]] = {
+    "tacs": PADS,
+    "tdcs": PADS,
+    "trns": PADS,
+    "tens": {
+        "fewest": 2, "most": 8, "area_low_cm2": 1.0, "area_high_cm2": 200.0, "places": ("limb", "back", "abdomen"),
+    },
+    "rtms": COIL,
+    "tbs": COIL,
+    "dbs": CASED | {"most": 32, "area_high_cm2": 0.3},
+    "scs": CASED | {"most": 64, "area_high_cm2": 0.5},
+    "drg": CASED | {"most": 16, "area_high_cm2": 0.2},
+    "pns": CASED | {"most": 16, "area_high_cm2": 0.5},
+    "tus": {"fewest": 1, "most": 1, "area_low_cm2": 0.07, "area_high_cm2": 320.0},
+}  # fmt: skip
+LEAK = ("leakage_na", 0.0, 100.0, "leakage_measured_on")
+RECHARGE = ("recharge_us", 1.0, 5000.0, "")
+INPUTS: dict[Modality, tuple[tuple[str, float, float, str], ...]] = {
+    "tens": (("open_circuit_v", 1.0, 500.0, ""),),
+    "rtms": (("motor_threshold_pct_mso", 15.0, 100.0, "motor_threshold_measured_on"),),
+    "tbs": (("active_threshold_pct_mso", 15.0, 100.0, "active_threshold_measured_on"),),
+    "dbs": (LEAK, RECHARGE),
+    "scs": (LEAK, RECHARGE),
+    "drg": (LEAK, RECHARGE),
+    "pns": (LEAK, RECHARGE),
+    "tus": (
+        ("transmission", 0.05, 1.0, ""),
+        ("rise_brain_c_cm2_per_w", 0.001, 100.0, ""),
+        ("rise_bone_c_cm2_per_w", 0.001, 100.0, ""),
+        ("rise_skin_c_cm2_per_w", 0.001, 100.0, ""),
+        ("cooling_s", 0.1, 3600.0, ""),
+        ("power_mw_cm2_per_w", 0.1, 100_000.0, ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_outputs_and_inputs_are_these(modality: Modality):
+    told = rules_of(modality)
+    assert told.contacts == DeclaredContacts(**CONTACTS[modality])  # type: ignore[arg-type]
+    assert tuple((i.name, i.low, i.high, i.dated) for i in told.inputs) == INPUTS.get(modality, ())
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_an_area_is_taken_from_the_least_to_the_greatest_and_a_case_by_its_own(modality: Modality):
+    contacts = rules_of(modality).contacts
+    cased = contacts.case_high_cm2 > 0
+    case = (contacts.case_low_cm2, contacts.case_high_cm2)
+    pad = (contacts.area_low_cm2, contacts.area_high_cm2)
+    for name, (low, high) in (("a", pad), ("case", case if cased else pad)):
+        assert contacts.area_of(name) == (low, high)
+        assert contacts.takes_area(name, low) and contacts.takes_area(name, high)
+        for outside in (math.nextafter(low, -math.inf), math.nextafter(high, math.inf), math.nan):
+            assert not contacts.takes_area(name, outside)
 
 
 # Boundary triples of every row
