@@ -9,10 +9,10 @@ import tomllib
 from functools import partial
 from pathlib import Path
 
-from tests.campaign.mutating import putting
+from tests.campaign.mutating import fresh, loaded, putting
+from tests.campaign.mutating.importing import at_import
 from tests.campaign.mutating.mutants import Mutant, mutants
 from tests.campaign.proof import ROOT, Case, Outcome
-from tests.campaign.unguarded import tried as trying
 
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 SURVIVORS_MAX = 3
@@ -38,9 +38,14 @@ def files() -> tuple[str, ...]:
 
 @functools.cache
 def mutants_of(file: str, inside: bool) -> tuple[Mutant, ...]:
-    """The mutants of a file: inside its functions, or outside of them."""
+    """The mutants of a file: inside its functions, or outside of them; what runs while modules load is outside."""
     found = mutants((ROOT / file).read_text(encoding="utf-8"))
-    return tuple(mutant for mutant in found if bool(mutant.function.endswith("()")) == inside)
+    early = at_import(files())
+
+    def is_inside(mutant: Mutant) -> bool:
+        return mutant.function.endswith("()") and (file, mutant.function) not in early
+
+    return tuple(mutant for mutant in found if is_inside(mutant) == inside)
 
 
 @functools.cache
@@ -73,22 +78,35 @@ def cases(inside: bool) -> list[Case]:
     ]
 
 
+@functools.cache
+def _loaded() -> loaded.Loaded:
+    found = loaded.Loaded(files())
+    if failing := found.learn(()):
+        print(f"not asked, for they fail with nothing changed: {', '.join(failing)}", flush=True)
+    return found
+
+
+@functools.cache
+def _fresh() -> fresh.Fresh:
+    return fresh.Fresh()
+
+
 def run(file: str, seed: int, inside: bool) -> Outcome:
     """Put one mutant in, and see who notices."""
     mutant = mutants_of(file, inside)[seed]
-    put = putting.into_function if inside else putting.into_module
-    near = tuple(Path(file).parts[-1].removesuffix(".py").strip("_").split("_")) + tuple(
-        Path(file).parts[1:-1]
-    )
-    found = trying.tried(partial(put, file, mutant), near, falls_count=True)
-    measured = {"took_s": round(found.took_s, 1), "tests": found.tests}
+    if inside:
+        put = partial(putting.into_function, file, mutant)
+        found = _loaded().tried(put, file, mutant.function, mutant.line)
+    else:
+        found = _fresh().tried(partial(putting.into_module, file, mutant), file)
+    measured = {"took_s": round(found.took_s, 2), "tests": found.tests}
     name = f"{file}:{mutant.line} {mutant.name}"
     if found.answer == "unnoticed":
         why = allowed().get(f"{file} {mutant.name}")
         return (
             Outcome("held", f"{name}: allowed: {why}", measured)
             if why
-            else Outcome("failed", f"survived: {name}", measured)
+            else Outcome("failed", f"survived: {name} {found.text}".rstrip(), measured)
         )
     if (
         found.answer == "void"

@@ -6,11 +6,8 @@ campaign, for its test may have come meanwhile.
 
 from __future__ import annotations
 
-import functools
-
 from tests.campaign.mutating import trying
 from tests.campaign.proof import Case, Outcome, Proof
-from tests.campaign.unguarded.tried import prepare
 
 
 def cases() -> list[Case]:
@@ -18,14 +15,8 @@ def cases() -> list[Case]:
     return trying.cases(inside=True)
 
 
-@functools.cache
-def _prepared() -> None:
-    prepare()
-
-
 def run(case: str, seed: int) -> Outcome:
     """One mutant of a file, in a child in which tests and code are loaded already."""
-    _prepared()
     return trying.run(case, seed, inside=True)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from tests.campaign.mutating import trying
 from tests.campaign.proof import Case, Outcome, Proof
-from tests.campaign.unguarded.tried import remember_nothing
 
 
 def cases() -> list[Case]:
@@ -17,7 +16,6 @@ def cases() -> list[Case]:
 
 def run(case: str, seed: int) -> Outcome:
     """One mutant of a file, in a child that imports code and tests anew."""
-    remember_nothing()
     return trying.run(case, seed, inside=False)
 
 

@@ -204,7 +204,7 @@ def _child(
         os.dup2(silence, 2)
         if remove is not None:
             remove()
-        _forget()
+        forget()
         listener = Listener(falls_count)
         status = 0
         for some in (files[:first], files[first:]):
@@ -219,7 +219,7 @@ def _child(
         os._exit(0)
 
 
-def _forget() -> None:
+def forget() -> None:
     """What code and tests have remembered of the guarded code, they ask again."""
     for name, module in tuple(sys.modules.items()):
         if name.partition(".")[0] in ("safety", "drivers", "tests"):

@@ -1,0 +1,127 @@
+"""Code and tests, loaded and collected once; each mutant has a child of this process, and only the tests that reach it.
+
+The order: tests that noticed other mutants of the same function or file, then those that run its very line, then those that
+run its function; short ones first, a few of each test file in turn, more of those named alike. A test of which nothing is
+known comes last.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.mutating import forked, reached
+from tests.campaign.unguarded.tried import Found, Listener, forget, remember_nothing
+
+UNKNOWN_S = 60.0
+TURN = 4  # so many tests of a file, and then the next file's: those of one file are alike
+
+
+class Loaded:
+    """The tests, collected; what they reach; who noticed what."""
+
+    def __init__(self, core: Sequence[str]) -> None:
+        self._core = tuple(core)
+        remember_nothing()
+        self._unchanged = forked.signature()
+        self._session = forked.begun(forked.TESTS, forked.BESIDE)
+        self._items = {item.nodeid: item for item in forked.collect(self._session)}
+        self._known = reached.Known(())
+        self._lately = forked.Lately()
+        gc.collect()
+        gc.freeze()
+
+    @property
+    def test_files(self) -> list[Path]:
+        """Each file that has tests."""
+        return sorted({item.path for item in self._items.values()})
+
+    def learn(self, only: Iterable[Path]) -> list[str]:
+        """Watch what these test files reach, where that is not known; the tests that fail with nothing changed."""
+        for path in only:
+            if not reached.place(path).exists():
+                forked.in_child(lambda path=path: self._watch(path), self._unchanged, 3600.0)  # type: ignore[misc]
+        self._known = reached.load(self.test_files)
+        return sorted(self._known.failing)
+
+    def _watch(self, path: Path) -> Found:
+        items = [item for item in self._items.values() if item.path == path]
+        listener = Listener(falls_count=True)
+        self._session.config.pluginmanager.register(listener)
+
+        def runs(item: pytest.Item) -> bool:
+            listener.noticed, listener.fallen = "", []
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            return not listener.over
+
+        reached.keep(path, reached.watched(items, self._core, runs))
+        return listener.found(0, 0.0)
+
+    def order(self, file: str, function: str, line: int) -> list[pytest.Item]:
+        """The tests that may notice a change of a line, in the order in which they are tried."""
+        near = self._known.of_line(file, line)
+        reach = near | self._known.of_function(file, function)
+        if math.isinf(forked.NEAR_S):
+            reach |= self._items.keys() - self._known.cpu_s.keys()
+        usable = (reach & self._items.keys()) - self._known.failing
+        lately = self._lately.of(f"{file}:{function}", file)
+        words = Path(file).stem.strip("_").split("_")
+        nth: Counter[str] = Counter()
+
+        def rank(name: str) -> tuple[int, bool, bool, int, str]:
+            length = reached.bucket(self._cpu_s(name))
+            first = lately.get(name, len(lately)) if name in near and length < 2 else len(lately)
+            test_file = name.partition("::")[0]
+            nth[test_file] += 1
+            turn = nth[test_file] // (4 * TURN if any(word in test_file for word in words) else TURN)
+            return first, name not in near, length >= 2, turn, test_file
+
+        ranks = {name: rank(name) for name in sorted(usable, key=lambda name: (self._cpu_s(name), name))}
+        return [self._items[name] for name in sorted(ranks, key=lambda name: ranks[name])]
+
+    def _cpu_s(self, name: str) -> float:
+        return self._known.cpu_s.get(name, UNKNOWN_S)
+
+    def tried(self, put: Callable[[], None], file: str, function: str, line: int) -> Found:
+        """What the tests make of a change, in a child that has it."""
+        order = self.order(file, function, line)
+        found = forked.in_child(lambda: self._judge(put, order), self._unchanged, forked.patience_s())
+        name = found.text.partition(": ")[0]
+        if found.answer == "noticed" and name in self._items:
+            self._lately.add(name, f"{file}:{function}", file)
+        return found
+
+    def _judge(self, put: Callable[[], None], order: Sequence[pytest.Item]) -> Found:
+        try:
+            put()
+        except Exception as error:  # noqa: BLE001 - it cannot even be loaded: nobody overlooks that
+            return Found("noticed", f"cannot be put in: {type(error).__name__}: {error}", 0, 0.0)
+        forget()
+        listener = Listener(falls_count=True)
+        self._session.config.pluginmanager.register(listener)
+        found = forked.judged(order, listener, self._cpu_s)
+        return found or listener.found(0, 0.0)
+
+
+def main() -> None:
+    """`python -m tests.campaign.mutating.loaded [NAME ...]`: learn what the tests of these files reach."""
+    from tests.campaign.mutating.trying import files
+
+    loaded = Loaded(files())
+    words = sys.argv[1:]
+    some = [path for path in loaded.test_files if not words or path.stem in words]
+    for path in some:
+        begun_s = time.monotonic()
+        failing = loaded.learn([path])
+        print(f"{path.stem}: {time.monotonic() - begun_s:.1f} s; failing so far: {failing}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
