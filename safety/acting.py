@@ -11,7 +11,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from drivers.link import FrameBuffer, FrameError, frame
-from safety.acts import sign
+from safety.acts import reason_problem, sign
 from safety.messages import ActResult, AskStatus, FromActs, StatusReport
 
 ANSWER_S = 6.0  # arming waits for the relay's proof test and for the device's output stage
@@ -49,6 +49,9 @@ class ActsLine:
         self, kind: Literal["arm", "reset"], person: str, key: Ed25519PrivateKey, reason: str, valid_s: float
     ) -> ActResult:
         """Sign an act for the present session and nonce, and present it. An arming lasts until `valid_s` from now."""
+        problem = reason_problem(reason)
+        if problem:
+            raise NoAnswer(problem)
         status = self.status()
         act = sign(
             key,

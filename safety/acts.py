@@ -28,6 +28,19 @@ _DOMAIN = b"nociloop act 1\n"  # a signature made for anything else can never be
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 
+REASON_CHARS_MAX = 300  # own choice: a line, and far below what a line of a store or a ledger may hold
+
+
+def reason_problem(reason: str) -> str:
+    """Why a reason is not signed, a line; empty when it is: what stands in ledger and store is read again, and printed."""
+    if 0 < len(reason) <= REASON_CHARS_MAX and reason.isprintable():
+        return ""
+    return (
+        f"--reason: found {len(reason)} characters {ascii(reason)[:40]}, expected 1 to {REASON_CHARS_MAX} that can be "
+        "printed; say why in a line"
+    )
+
+
 class PassphraseError(Exception):
     """A pass-phrase or a person's entry that no key can be made from; one line that says what to do."""
 

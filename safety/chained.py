@@ -17,6 +17,10 @@ class BrokenChain(Exception):
     """Lines that do not follow one another: what was found where, on one line."""
 
 
+class LongLine(Exception):
+    """A body that makes a longer line than is ever read: written, it would spoil all of its file."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
     """What a file of lines holds: the bodies, the hash of each line, the bytes of the whole lines, and what is torn."""
@@ -32,10 +36,14 @@ class Chain:
 
 
 def next_line(head: str, body: bytes) -> tuple[bytes, str]:
-    """The line that follows `head`, with its newline, and the head that it makes."""
+    """The line that follows `head`, with its newline, and the head that it makes; raises LongLine for one that nobody
+    would read again."""
     held = _start(head) + body
     found = hashlib.sha256(held).hexdigest()
-    return held + _end(found) + b"\n", found
+    line = held + _end(found)
+    if len(line) > LINE_BYTES_MAX:
+        raise LongLine(f"a line of {len(line)} bytes, expected at most {LINE_BYTES_MAX}")
+    return line + b"\n", found
 
 
 def read_chain(content: bytes) -> Chain:

@@ -195,9 +195,14 @@ class Ledger:
             os.fdatasync(self._fd)
             if latched is not None and self._latch is not None:
                 self._latch.put(latched)
-        except OSError as error:
+        except (OSError, StoreError) as error:
             self._failed = True
-            self._say(LedgerTrouble(kind="failed", text=f"{error.filename or path.name}: {error.strerror}"))
+            text = (
+                f"{error.filename or path.name}: {error.strerror}"
+                if isinstance(error, OSError)
+                else str(error)
+            )
+            self._say(LedgerTrouble(kind="failed", text=text))
             return False
         return True
 

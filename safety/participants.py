@@ -15,6 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safety import clocks
+from safety.acts import reason_problem
 from safety.admission import Refused
 from safety.chained import BrokenChain, Chain
 from safety.earlier import COURSE_GAP_NS, Void, courses_of, history_of
@@ -29,8 +30,6 @@ from safety.store import append_act, create, read_store, store_path
 from safety.store_records import CourseBegun, Created, DateConfirmed, Record, StoreAct, signed_bytes
 from safety.trips import PERMISSIVES
 from safety.windows import clock_trouble, next_start_wall_ns, room, waits
-
-REASON_MAX = 300  # characters; own choice: a line, and far below what a line of the store may hold
 
 
 def new_participant(
@@ -132,11 +131,9 @@ def _act(
     reason: str,
     now: Stamp,
 ) -> StoreAct:
-    if not (0 < len(reason) <= REASON_MAX and reason.isprintable()):
-        raise Refused(
-            f"--reason: found {len(reason)} characters {ascii(reason)[:40]}, expected 1 to {REASON_MAX} that can be "
-            "printed; say why in a line"
-        )
+    problem = reason_problem(reason)
+    if problem:
+        raise Refused(problem)
     unsigned = StoreAct(
         act=kind,
         person=person.name,

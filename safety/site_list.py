@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from drivers.stimulation import Value
-from safety.chained import FIRST, BrokenChain, Chain, next_line, read_chain
+from safety.chained import FIRST, BrokenChain, Chain, LongLine, next_line, read_chain
 from safety.regular_file import sync_directory
 from safety.site import SiteError
 
@@ -46,7 +46,8 @@ _anchor = msgspec.json.Decoder(Anchor)
 
 
 class Lines:
-    """An open file of chained lines, locked by us. Raises OSError where it cannot be written."""
+    """An open file of chained lines, locked by us. Raises OSError where it cannot be written, StoreError for a line that
+    could not be read again."""
 
     def __init__(self, path: Path, fd: int, chain: Chain) -> None:
         self.path = path
@@ -55,11 +56,15 @@ class Lines:
         self.head = chain.head
 
     def write(self, bodies: Iterable[bytes]) -> None:
-        data = bytearray()
+        data, head, seq = bytearray(), self.head, self.seq
         for body in bodies:
-            line, self.head = next_line(self.head, body)
-            self.seq += 1
+            try:
+                line, head = next_line(head, body)
+            except LongLine as error:
+                raise StoreError(f"{self.path}: found {error}; give shorter words") from error
+            seq += 1
             data += line
+        self.head, self.seq = head, seq
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]

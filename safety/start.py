@@ -9,6 +9,7 @@ import argparse
 import os
 import resource
 import secrets
+import stat
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ from safety.windows import clock_trouble
 
 REFUSED = 3
 SWITCH_S = 0.0002  # the deciding thread waits no longer than this for the ledger's thread to let go
+WORD_CHARS_MAX = 300  # own choice: the name of a run folder, and more
 SHADOW = AllowedDevice(
     driver="null", distribution="nociloop", endpoint="none", identity="any", simulated=True
 )
@@ -94,6 +96,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def _make(
     arguments: argparse.Namespace,
 ) -> tuple[Process, dict[str, str | int | float | bool], dict[str, object]]:
+    _check_words(arguments)
     today = clocks.today()
     admitted = _admitted(arguments, today)
     directory, lock, group = _claim_rig(admitted.limits.rig)
@@ -148,6 +151,26 @@ def _make(
     }
     process = Process(rules, state, doors, host, relay, ledger, latched, lock, arguments.parent_fd)
     return process, _device_table(limits), ready
+
+
+def _check_words(arguments: argparse.Namespace) -> None:
+    """What goes into every file that outlives the session can be read again, and printed; the pipe is one. Raises
+    Refused."""
+    for name, text in (("session-id", arguments.session_id), ("session-digest", arguments.session_digest)):
+        if not (0 < len(text) <= WORD_CHARS_MAX and text.isprintable()):
+            raise Refused(
+                f"--{name}: found {ascii(text)[:80]}, expected 1 to {WORD_CHARS_MAX} printable characters"
+            )
+    fd = arguments.parent_fd
+    if fd >= 0 and not _is_pipe(fd):
+        raise Refused(f"--parent-fd: found {fd}, expected a pipe that is open for reading")
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except (OSError, OverflowError):
+        return False
 
 
 def _admitted(arguments: argparse.Namespace, today: str) -> Admitted:

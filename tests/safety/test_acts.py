@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safety.acting import ActsLine, NoAnswer
 from safety.acts import PassphraseError, derive_key, public_key_hex, sign, signed_bytes, verify
 from safety.limits import load
 from safety.messages import Act
@@ -224,3 +225,11 @@ def test_a_name_that_no_file_could_hold_is_refused(name: str):
     with pytest.raises(PassphraseError) as caught:
         make_person(name, "operator", PHRASE)
     assert str(caught.value).isprintable() and ascii(name) in str(caught.value)
+
+
+def test_an_act_without_a_readable_reason_is_not_even_sent():
+    """Before a line to anybody is needed: an empty one, one of many lines, half a character."""
+    line = ActsLine.__new__(ActsLine)
+    for reason in ("", "x" * 301, "a\nb", "\x1b[2J", "\udcff"):
+        with pytest.raises(NoAnswer, match=r"^--reason: found \d+ characters .* expected 1 to 300"):
+            line.act("arm", "ann", KEY, reason, 1.0)

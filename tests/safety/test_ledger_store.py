@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from safety import clocks
@@ -106,6 +107,17 @@ def test_a_store_that_cannot_be_written_fails_once_and_for_good(
     assert (found.kind, found.text) == ("failed", "P001.jsonl: No space left on device")
     ledger.append(world.entries[0])
     assert ledger.news() == []
+    assert not ledger.close(5.0)
+
+
+def test_a_record_that_could_not_be_read_again_fails_as_a_disk_would(ledger: Ledger, store: Store):
+    """The thread must not die of it without a word."""
+    world = World(rules_of()).armed()
+    long = msgspec.structs.replace(reserved(clocks.stamp(), 5.0), session_id="x" * 70_000)
+    ledger.append(genesis_of(world), records=(long,))
+    found = trouble(ledger)
+    assert found.kind == "failed"
+    assert "P001.jsonl: found a line of 7" in found.text
     assert not ledger.close(5.0)
 
 

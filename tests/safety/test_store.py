@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from safety import clocks
 from safety.admission import Refused
-from safety.chained import FIRST, LINE_BYTES_MAX, BrokenChain, next_line, read_chain
+from safety.chained import FIRST, LINE_BYTES_MAX, BrokenChain, LongLine, next_line, read_chain
 from safety.earlier import LAST_OUT_NS, PAST_NS, history_of, sessions_of
 from safety.history import Course, History, Past, Stamp
 from safety.modalities import Exposure
@@ -278,6 +279,21 @@ def test_a_store_whose_records_are_out_of_place_is_refused_and_let_go(state: Pat
         assert "found Settled out of its place on line 2, expected a whole store" in refusal(state)
 
 
+def test_a_line_that_could_not_be_read_again_is_not_written(state: Path):
+    """One line of too many bytes would make all of a store, or the list of a whole site, read as tampered with."""
+    lines, _, chain = claim_store(state, "P001")
+    spare = LINE_BYTES_MAX - len(next_line(chain.head, b"")[0]) + 1
+    before = (lines.head, lines.seq, file_of(state).read_bytes())
+    with pytest.raises(
+        StoreError, match=f"P001.jsonl: found a line of {LINE_BYTES_MAX + 1} bytes, expected at most"
+    ):
+        lines.write([b"1", b"1" * (spare + 1)])
+    assert (lines.head, lines.seq, file_of(state).read_bytes()) == before
+    lines.write([b"1" * spare])
+    lines.close()
+    assert len(read_chain(file_of(state).read_bytes()).bodies) == 2
+
+
 def test_a_disk_that_fails_is_one_line(state: Path, monkeypatch: pytest.MonkeyPatch):
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -363,9 +379,16 @@ def test_every_flipped_bit_and_every_line_taken_out_is_found(state: Path):
 
 def test_a_line_beyond_all_length_is_refused():
     fits = b"7" * (LINE_BYTES_MAX - len(next_line(FIRST, b"")[0]) + 1)
-    assert len(read_chain(next_line(FIRST, fits)[0]).bodies) == 1
+    line = next_line(FIRST, fits)[0]
+    assert len(read_chain(line).bodies) == 1
+    with pytest.raises(
+        LongLine, match=f"a line of {LINE_BYTES_MAX + 1} bytes, expected at most {LINE_BYTES_MAX}"
+    ):
+        next_line(FIRST, fits + b"7")
+    held = line[: line.rindex(b'7,"sum"')] + b"77"
+    longer = held + b',"sum":"' + sha256(held).hexdigest().encode() + b'"}\n'
     with pytest.raises(BrokenChain):
-        read_chain(next_line(FIRST, fits + b"7")[0])
+        read_chain(longer)
 
 
 def test_a_store_that_is_cut_anywhere_tells_no_less_than_was_delivered(state: Path):
