@@ -30,11 +30,11 @@ def said_of(verdict: Verdict) -> str:
     lines = [
         f"{answer_of(verdict)}: {verdict.path}",
         f"  chain         {_chain(verdict)}",
-        f"  signatures    {_acts(verdict)}",
-        f"  limits file   {_LIMITS[verdict.limits]}",
+        f"  signatures    {acts_said(verdict)}",
+        f"  limits file   {limits_said(verdict)}",
         f"  signed limits {_signed(verdict)}",
-        f"  anchors       {_anchors(verdict)}",
-        f"  re-execution  {_EXECUTION[verdict.execution]}",
+        f"  anchors       {anchors_said(verdict)}",
+        f"  re-execution  {execution_said(verdict)}",
         f"  oracle        {oracle_said(verdict)}",
         f"  device        {_device(verdict)}",
         f"  head          {verdict.head}",
@@ -62,6 +62,16 @@ def oracle_said(verdict: Verdict) -> str:
     """What the second implementation of the limits says, in a few words."""
     found = _count(len(verdict.oracle), "objection") if verdict.oracle else "agrees with all that were given"
     return f"{_count(verdict.permits, 'permit')} checked by a second implementation of the limits, {found}"
+
+
+def execution_said(verdict: Verdict) -> str:
+    """What came of deciding every entry again."""
+    return _EXECUTION[verdict.execution]
+
+
+def limits_said(verdict: Verdict) -> str:
+    """Whether the limits file at hand is the session's."""
+    return _LIMITS[verdict.limits]
 
 
 _LIMITS = {
@@ -92,11 +102,15 @@ def _chain(verdict: Verdict) -> str:
     return f"{'whole' if verdict.chain else 'BROKEN'}, {verdict.entries} entries, {ended}"
 
 
-def _acts(verdict: Verdict) -> str:
-    return f"{_count(verdict.acts, 'act')} of named persons accepted, each signature checked"
+def acts_said(verdict: Verdict) -> str:
+    """How many acts of persons were accepted, and whether their signatures fit."""
+    unfit = sum(": an act " in problem for problem in verdict.problems)
+    checked = "each signature checked" if not unfit else f"{unfit} OF WHICH DO NOT FIT"
+    return f"{_count(verdict.acts, 'act')} of named persons accepted, {checked}"
 
 
-def _anchors(verdict: Verdict) -> str:
+def anchors_said(verdict: Verdict) -> str:
+    """How many of the heads that were kept elsewhere the file has."""
     if not verdict.anchors:
         return "none given (--anchor): only a head kept elsewhere shows that no end was cut off"
     missed = sum(problem.startswith("anchor ") for problem in verdict.problems)

@@ -47,7 +47,8 @@ class Line:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What can be said of a ledger. `problems` is empty when nothing speaks against the file, `oracle` when nothing
-    speaks against the interlock; `strays` speak against the device, and the interlock had tripped on each.
+    speaks against the interlock; `strays` speak against the device, and the interlock had tripped on each. `chain`: the
+    lines hold one another, and the heads that were given; whatever the files beside them say.
 
     `ours` is the digest of the code that verified, `software` of the one that wrote. `limits`, `signature`: whether
     the limits file and its signature at hand, if there were any, are those that the ledger holds; `signed`: by whom.
@@ -185,15 +186,14 @@ def judged(
     execution: Execution = "not run"
     same_limits: LimitsFile = "not at hand"
     first = _genesis.decode(lines[0].raw)
-    signed, unsigned = _signatures(first, lines)
-    chain_problems += unsigned
+    signed, beside = _signatures(first, lines)
     if limits is not None and _same_limits(limits, first.rules.limits):
         same_limits = "the same"
     elif limits is not None:
         same_limits = "another"
-        chain_problems.append("limits.toml: not the file that the ledger holds")
+        beside.append("limits.toml: not the file that the ledger holds; give that of the session (--limits)")
     same_signature, against = judge_signature(first.rules, signature)
-    chain_problems += against
+    beside += against
     if not chain_problems and not problems:
         execution, differences = _reexecute(first, lines[1:], same_code=first.software.digest == ours.digest)
         problems += differences
@@ -204,10 +204,10 @@ def judged(
         head=hashlib.sha256(lines[-1].raw).hexdigest(),
         closed=isinstance(lines[-1].held, Close),
         torn=torn,
-        chain=not chain_problems and (execution != "not run" or not problems),
+        chain=not chain_problems and execution != "not run",
         execution=execution,
         software=first.software.digest,
-        problems=tuple(chain_problems + problems),
+        problems=tuple(chain_problems + beside + problems),
         permits=judgement.permits,
         oracle=judgement.objections,
         strays=judgement.strays,

@@ -200,7 +200,7 @@ def _states(genesis: Genesis, lines: list[Line]) -> list[tuple[int, State]]:
 
 def _doses(genesis: Genesis, states: Sequence[tuple[int, State]]) -> Iterator[DoseAt]:
     """The dose wherever it changed, and at the last entry."""
-    names = [budget.name for budget in genesis.rules.limits.budgets if budget.scope == "session"]
+    names = tuple(dict.fromkeys(budget.name for budget in genesis.rules.limits.budgets))
     before = None
     for index, (t_ns, state) in enumerate(states):
         dose = state.dose

@@ -152,7 +152,7 @@ def _level(frame: _Frame, level: Level) -> list[str]:
     return [
         f'<line x1="{LEFT}" y1="{y:.1f}" x2="{x:.1f}" y2="{y:.1f}" stroke="#a32900" stroke-width="1.4" '
         'stroke-dasharray="4 3"/>',
-        f'<text x="{x - 4:.1f}" y="{y - 5:.1f}" text-anchor="end" fill="#a32900">{_text(level.text)}</text>',
+        f'<text x="{LEFT + 6}" y="{y - 5:.1f}" fill="#a32900">{_text(level.text)}</text>',
     ]
 
 

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 
 from controller.finished.page import figure, paragraph, section, table
-from controller.finished.screen import number
-from controller.finished.values import Slice
+from controller.finished.values import AMPLITUDE_UNIT, Slice
 from controller.ledger_report.charts import Curve, Level, Mark, chart
+from controller.ledger_report.doses import DoseLine, doses_of
 from controller.ledger_report.facts import Greatest, greatest
 from controller.ledger_report.reading import Material
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
+from controller.ledger_report.words import SCOPES, budget_words, drifted, few, shortened
+from safety.limit_values import Budget
 
 HANDED_OVER_NS = (
     20_000_000  # what a device's clock, turned to the host's, leaves between two slices of one output
@@ -30,7 +32,9 @@ def maxima(material: Material) -> str:
         f"amplitude, {limit.unit}" if limit else "amplitude",
         [Curve(name="delivered, greatest of each slice", points=_levels(material, ledger.slices))],
         span=(0.0, material.span_s),
-        levels=[Level(value=limit.high, text=f"limit {limit.high:g}, set by {limit.set_by}")]
+        levels=[
+            Level(value=limit.high, text=f"limit {shortened(limit.high)} {limit.unit}, set by {limit.set_by}")
+        ]
         if limit
         else [],
         marks=[Mark(at=at_s, text=code) for at_s, code, _ in material.trips],
@@ -38,7 +42,7 @@ def maxima(material: Material) -> str:
     return section(
         "Greatest output, against the limits",
         table(
-            ("quantity", "#limit", "set by", "#permitted", "#delivered, greatest", "within"),
+            ("quantity, unit", "#limit", "#permitted", "#delivered, greatest", "within", "limit set by"),
             [_reached(each) for each in found],
             "Permitted: over all trains that were permitted. Delivered: by the device's own word, amplitudes alone.",
             "Nothing was permitted and nothing delivered.",
@@ -62,98 +66,109 @@ def _levels(material: Material, slices: Sequence[Slice]) -> list[tuple[float, fl
 
 def _reached(each: Greatest) -> tuple[str, ...]:
     limit = each.limit
-    fired = (
-        number(each.fired_low, 6)
-        if each.fired_low == each.fired_high
-        else f"{number(each.fired_low, 6)} to {number(each.fired_high, 6)}"
-    )
+    low, high = shortened(each.fired_low, limit.low), shortened(each.fired_high, limit.high)
     return (
-        f"{limit.quantity}, {limit.unit}", f"{number(limit.low, 6)} to {number(limit.high, 6)}",
-        f"{limit.set_by}: {limit.source} ({limit.status})", fired, number(each.delivered, 6),
-        "NO" if each.above else "yes",
+        f"{limit.quantity}, {limit.unit}", f"{shortened(limit.low)} to {shortened(limit.high)}",
+        low if each.fired_low == each.fired_high else f"{low} to {high}", shortened(each.delivered, limit.high),
+        "NO" if each.above else "yes", f"{limit.set_by}: {limit.source} ({limit.status})",
     )  # fmt: skip
 
 
 def dose(material: Material) -> str:
-    """Every budget; those of the session over time."""
-    budgets, course = material.genesis.rules.limits.budgets, material.ledger.dose
-    last = course[-1] if course else None
-    rows, drawn = [], []
-    for budget in budgets:
-        used = last is not None and budget.scope == "session" and budget.name in last.reserved
-        if used and last is not None:
-            sums = (last.confirmed[budget.name], last.permitted[budget.name], last.reserved[budget.name])
-            share = f"{sums[2] / budget.high:.0%}" if budget.high > 0 else "–"
-            drawn.append(_course(material, budget.name, budget.high, budget.unit))
-        else:
-            sums, share = (math.nan,) * 3, "–"
-        rows.append(
-            (budget.scope, budget.name, *(number(each, 6) for each in sums), number(budget.high, 6), budget.unit,
-             share, f"{budget.source} ({budget.status})")
-        )  # fmt: skip
+    """Every budget, earlier sessions counted in; those of the session over time."""
+    lines = doses_of(material)
+    drawn = [
+        _course(material, each.budget)
+        for each in lines
+        if each.budget.scope == "session" and not math.isnan(each.reserved)
+    ]
     return section(
         "Dose, against the budgets",
         table(
             (
-                "over",
                 "budget",
+                "over",
+                "unit",
+                "#earlier sessions",
                 "#confirmed",
                 "#permitted",
                 "#reserved",
+                "#counts in all",
                 "#budget",
-                "unit",
                 "#spent",
-                "source, status",
+                "within",
+                "source of the budget",
             ),
-            rows,
-            "Confirmed by the device; permitted; and reserved ahead, which counts as spent. A dash: not in this ledger, or "
-            "not known because the decisions could not be reproduced.",
+            [_spent(each) for each in lines],
+            "Earlier sessions: of this participant, within that time, as the store told them at the start. Of this session: "
+            "confirmed by the device; permitted; and reserved, which counts as spent while it runs, and for good after a "
+            "crash. In all: earlier and reserved. A dash: no sum (each pulse and train begins anew), or not known because "
+            "the decisions could not be reproduced.",
             "No budget is known.",
         ),
         *drawn,
     )
 
 
-def _course(material: Material, name: str, budget: float, unit: str) -> str:
-    course = material.ledger.dose
+def _spent(each: DoseLine) -> tuple[str, ...]:
+    budget = each.budget
+    known = math.isfinite(each.total)
+    share = f"{each.share:.0%}" if known and budget.high > 0 else "–"
+    return (
+        budget_words(budget.name), SCOPES[budget.scope], budget.unit,
+        *(shortened(value) for value in (each.earlier, each.confirmed, each.permitted, each.reserved)),
+        shortened(each.total, budget.high), shortened(budget.high), share,
+        "–" if not known else "NO" if each.beyond else "yes", f"{budget.source} ({budget.status})",
+    )  # fmt: skip
+
+
+def _course(material: Material, budget: Budget) -> str:
+    course, name, words = material.ledger.dose, budget.name, budget_words(budget.name)
     at = [material.at_s(each.t_ns) for each in course]
     curves = [
-        Curve(name=words, points=[(0.0, 0.0), *zip(at, sums, strict=True)])
-        for words, sums in (
+        Curve(name=said, points=[(0.0, 0.0), *zip(at, sums, strict=True)])
+        for said, sums in (
             ("reserved, counts as spent", [each.reserved[name] for each in course]),
             ("permitted", [each.permitted[name] for each in course]),
             ("confirmed by the device", [each.confirmed[name] for each in course]),
         )
     ]
     top = max((each.reserved[name] for each in course), default=0.0)
+    high = shortened(budget.high)
     # A budget far above what was used would flatten the curves: it is named instead of drawn.
-    levels = [Level(value=budget, text=f"budget {budget:g}")] if budget <= 4 * top else []
+    levels = [Level(value=budget.high, text=f"budget {high} {budget.unit}")] if budget.high <= 4 * top else []
     svg = chart(
-        f"{name} over time against its budget", "seconds since the first entry", f"{name}, {unit}", curves,
-        span=(0.0, material.span_s), levels=levels,
+        f"{words} of this session over time, against its budget", "seconds since the first entry",
+        f"{words}, {budget.unit}", curves, span=(0.0, material.span_s), levels=levels,
     )  # fmt: skip
-    beyond = "" if levels else f" The budget, {budget:g}, lies above the picture."
-    return figure(svg, f"{name}, {unit}.{beyond}", f"{name}: its course is not known.")
+    beyond = "" if levels else f" Its budget of {high} {budget.unit} lies above the picture."
+    return figure(
+        svg,
+        f"{words.capitalize()} of this session, {budget.unit}.{beyond}",
+        f"{words}: its course is not known.",
+    )
 
 
 def stops(material: Material) -> str:
     """Each way to zero, by the ledger's own clock."""
+    unit = AMPLITUDE_UNIT.get(material.genesis.rules.limits.modality, "")
     rows = [
         (
-            each.code or "–", f"{each.at_s:.3f}", each.why, number(each.output), _ms(each.ended_ms), _ms(each.zero_ms),
-            _ms(each.relay_ms),
+            each.code or "–", f"{each.at_s:.3f}", material.utc(each.at_s), each.why, shortened(each.output),
+            _ms(each.ended_ms), _ms(each.zero_ms), _ms(each.relay_ms),
         )
         for each in stops_of(material.genesis, material.entries, material.ledger.slices)
     ]  # fmt: skip
     return section(
         "Time to zero of each stop",
         table(
-            ("code", "#at, s", "what led to it", "#output before", "#last output ended, ms", "#zero confirmed, ms",
-             "#relay seen open, ms"),
-            rows,
-            "From the decision, on the interlock's monotonic clock. Last output ended: the end of the last slice with "
-            "output that the device told. Zero confirmed: the device said idle at zero, asked after the stop was taken. "
-            "A dash: the ledger does not tell.",
+            ("code", "#at, s", "UTC", "what led to it", f"#output before, {unit}", "#last output ended, ms",
+             "#zero confirmed, ms", "#relay seen open, ms"),
+            few(rows),
+            "Milliseconds from the decision, on the interlock's monotonic clock. Last output ended: the end of the last "
+            "slice with output that the device told. Zero confirmed: the device said idle at zero, asked after the stop was "
+            "taken. A dash in place of a code: no trip of its own, as an end that was asked for, or a second STOP; in place "
+            "of a time: the ledger does not tell.",
             "Nothing was ever stopped: the device was never opened.",
         ),
     )  # fmt: skip
@@ -176,24 +191,24 @@ def log_and_clocks(material: Material) -> str:
         [Curve(name="wall clock", points=drift, steps=False)],
         span=(0.0, material.span_s),
     )
-    nothing = f"The wall clock was never further than {far:.2f} ms off: no picture."
+    nothing = f"The wall clock was never further than {max(far, 0.1):.1f} ms off: no picture."
     return section(
         "The log and its clocks",
         table(
             ("#from, s", "#for, s", "#ticks taken", "#ticks due"),
-            gaps,
+            few(gaps),
             "Gaps: spans in which the interlock's ticks of 10 ms are missing, so that it stood still, or lines do.",
             "No gap: the interlock's ticks of 10 ms are all accounted for.",
         ),
         table(
             ("#at, s", "clock", "#step, s"),
-            steps,
+            few(steps),
             "Steps of a clock between two entries, against the monotonic one. A step of boot time is a suspend.",
             "No clock stepped.",
         ),
         paragraph(
-            f"Over {number(clocks.span_s, 6)} s the wall clock drifted {clocks.wall_drift_s:+.4f} s against the monotonic "
-            f"one, boot time {clocks.boot_drift_s:+.4f} s."
+            f"Over {clocks.span_s:,.1f} s the wall clock drifted {drifted(clocks.wall_drift_s)} against the monotonic one, "
+            f"which nobody sets; boot time, which counts sleep of the machine, {drifted(clocks.boot_drift_s)}."
         ),
         figure(
             svg if far > DRIFT_DRAWN_MS else "",

@@ -20,4 +20,5 @@ def render(material: Material) -> str:
         f"{device} · LEDGER {answer_of(material.verdict)}",
         simulated=simulated,
         body=[*all_of(material), footer],
+        foot=f"ledger head {material.verdict.head}",
     )

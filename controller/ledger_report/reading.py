@@ -9,6 +9,7 @@ from pathlib import Path
 from controller.finished.ledger import RunLedger, limits_in_force, line_of, read_ledger
 from controller.finished.values import LimitLine
 from controller.ledger_report.facts import seconds
+from controller.ledger_report.words import utc
 from safety.entries import Entry, Genesis
 from safety.verify import Verdict, read
 
@@ -32,6 +33,10 @@ class Material:
     def trips(self) -> list[tuple[float, str, str]]:
         """Seconds, code and text of each trip."""
         return [(self.at_s(at.t_ns), at.code, at.text) for at in self.ledger.phases if at.phase == "TRIPPED"]
+
+    def utc(self, at_s: float) -> str:
+        """Time of day, UTC, so many seconds after the first entry and by its wall clock."""
+        return utc(self.genesis.now.wall_ns, at_s)
 
     def at_s(self, mono_ns: int) -> float:
         """Seconds since the first entry; NaN for what no clock says."""

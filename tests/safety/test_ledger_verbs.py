@@ -217,7 +217,8 @@ def test_a_signature_that_does_not_fit_is_found_whoever_took_it(path: Path):
     assert (
         verdict.problems[0] == f"line {n + 1}: an act by 'ann' was accepted, and its signature does not fit"
     )
-    assert not verdict.chain
+    assert verdict.chain  # it was made anew: the signature alone tells
+    assert not verdict.ok
     assert not verdict.other_code
 
 
@@ -249,6 +250,10 @@ def test_the_limits_file_is_hashed_and_read_again(tmp_path: Path):
     status, out, _ = called("verify", folder)
     assert status == 1
     assert "problem       limits.toml: not the file that the ledger holds" in out
+    assert "NOT VERIFIED" in out
+    # Another file beside it says nothing of the ledger itself.
+    assert "chain         whole" in out
+    assert "not run" not in out
     (folder / "limits.toml").unlink()
     status, out, _ = called("verify", folder / "ledger.jsonl", "--limits", tmp_path / "none.toml")
     assert (status, out) == (2, "")

@@ -1,0 +1,160 @@
+"""The first sheet of the safety officer's page, its numbers in words, and what it looks like on paper."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from controller.finished.page import page
+from controller.ledger_report.doses import DoseLine, doses_of
+from controller.ledger_report.page import render
+from controller.ledger_report.reading import Material, material_of
+from controller.ledger_report.sheet import NOT_PROVEN
+from controller.ledger_report.words import ROWS_MAX, drifted, few, shortened, utc
+from safety.limit_values import Budget
+from safety.software import software
+from safety.verify import verify
+from tests.controller.test_ledger_report import words_of
+from tests.safety.after_sessions import HOUR_NS, SECOND_DAY, WALL_NS
+from tests.safety.histories import history_with, past
+from tests.safety.ledgers import session, write
+from tests.safety.world import World, bend_rules, rules_of
+
+WEEK = Budget(name="on_time_s", scope="7d", unit="s", high=10.0, source="s", edition="1", status="verified")
+
+
+def of(path: Path) -> Material:
+    return material_of(path, verify(path, software()))
+
+
+def earlier_sessions(folder: Path, *budgets: Budget) -> Material:
+    """One holds of a participant who had 4 s an hour ago, and 20 s eight days ago."""
+    history = history_with(
+        past(WALL_NS - HOUR_NS, on_time_s=4.0), past(WALL_NS - 192 * HOUR_NS, on_time_s=20.0)
+    )
+    rules = bend_rules(
+        msgspec.structs.replace(rules_of(), history=history), budgets=(*rules_of().limits.budgets, *budgets)
+    )
+    world = World(rules).armed()
+    world.ask()
+    world.run_ms(100)
+    world.stop()
+    world.run_ms(300)
+    return of(write(folder, world))
+
+
+def by_scope(found: tuple[DoseLine, ...]) -> dict[tuple[str, str], DoseLine]:
+    return {(each.budget.scope, each.budget.name): each for each in found}
+
+
+def test_earlier_sessions_count_against_their_windows(tmp_path: Path):
+    found = by_scope(doses_of(earlier_sessions(tmp_path, WEEK, SECOND_DAY)))
+    week = found["7d", "on_time_s"]
+    assert week.earlier == 4.0  # what ended eight days ago has left the window
+    assert week.reserved == 5.0
+    assert (week.total, week.share, week.beyond) == (9.0, 0.9, False)
+    assert found["session", "on_time_s"].earlier == 0.0
+    days = found["in_a_row", "n_days"]
+    assert (days.total, days.beyond) == (1.0, False)
+
+
+def test_a_budget_that_was_overrun_is_told_first(tmp_path: Path):
+    material = earlier_sessions(tmp_path, WEEK)
+    rules = bend_rules(material.genesis.rules, budgets=(msgspec.structs.replace(WEEK, high=8.5),))
+    material = replace(material, genesis=msgspec.structs.replace(material.genesis, rules=rules))
+    assert by_scope(doses_of(material))["7d", "on_time_s"].beyond
+    words, _ = words_of(render(material))
+    assert "Did the dose stay within its budgets? NO: time of output, 7 days" in words
+
+
+def test_what_is_no_sum_is_no_number(tmp_path: Path):
+    each_train = msgspec.structs.replace(WEEK, scope="train")
+    line = by_scope(doses_of(earlier_sessions(tmp_path, each_train)))["train", "on_time_s"]
+    assert math.isnan(line.total)
+    assert not line.beyond
+
+
+def test_what_could_not_be_decided_again_is_not_known(tmp_path: Path):
+    material = earlier_sessions(tmp_path)
+    unknown = replace(material, ledger=replace(material.ledger, dose=()))
+    words, _ = words_of(render(unknown))
+    assert "Did the dose stay within its budgets? not known: the decisions could not be reproduced" in words
+
+
+def test_page_one_has_the_answers_what_is_not_proven_and_the_place_to_sign(tmp_path: Path):
+    material = of(write(tmp_path, session()))
+    html = render(material)
+    sheet = html[html.index('<div class="sheet">') : html.index("Is this ledger what the interlock wrote?")]
+    words, _ = words_of(sheet)
+    for said in (
+        "What tripped? ILK-001 STOP was pressed", "Did output stay within its limits? yes; greatest amplitude",
+        "Did the dose stay within its budgets? yes; nearest is", "ann: arm, accepted; ann: reset, accepted",
+        "☐ no objection", "Safety officer: name, date, signature", *NOT_PROVEN, material.verdict.head,
+    ):  # fmt: skip
+        assert said in words
+    assert ".sheet { break-after: page; }" in html
+    assert f'content: "ledger head {material.verdict.head}"' in html
+
+
+def test_output_above_its_limit_is_told_first(tmp_path: Path):
+    material = of(write(tmp_path, session()))
+    bent = [
+        replace(each, high=0.001) if each.quantity == "amplitude_ma_pp" else each for each in material.limits
+    ]
+    words, _ = words_of(render(replace(material, limits=bent)))
+    assert "Did output stay within its limits? NO: amplitude_ma_pp" in words
+
+
+def test_the_foot_of_a_page_cannot_leave_its_quotes():
+    html = page("t", "b", simulated=True, body=[], foot='"; } body { display: none } \\22 </style><script>')
+    (said,) = re.findall(r'@bottom-left \{ font-size: 7pt; content: "([^"]*)"', html)
+    assert not set(said) & set('"\\<>')
+    assert "<script" not in html
+
+
+def test_a_wide_table_is_not_cut_off_on_paper():
+    print_rules = page("t", "b", simulated=True, body=[]).partition("@media print {")[2]
+    assert ".scroll { overflow: visible; }" in print_rules
+    assert "td.n, th.n { white-space: normal; }" in print_rules
+
+
+@pytest.mark.parametrize(
+    ("value", "against", "said"),
+    [
+        (0.00142136, math.nan, "0.001421"),
+        (1.5, 1.5, "1.5"),
+        (1.50004, 1.5, "1.50004"),  # four digits would say that it is at its limit
+        (math.nan, 1.5, "–"),
+        (math.nan, math.nan, "–"),
+        (12_345.678, math.nan, "12,346"),
+        (12_000.4, 12_000.0, "12000.4"),
+    ],
+)
+def test_numbers_are_short_and_never_hide_a_difference(value: float, against: float, said: str):
+    assert shortened(value, against) == said
+
+
+def test_a_long_table_says_how_much_is_left_out():
+    rows = [(str(n), "x", "y") for n in range(ROWS_MAX + 7)]
+    assert few(rows[:ROWS_MAX]) == rows[:ROWS_MAX]
+    assert few(rows)[-1] == ("…", "and 7 more: nociloop ledger show", "")
+    assert few([]) == []
+
+
+def test_times_of_day():
+    assert utc(0, 61.5) == "00:01:01"
+    assert utc(10**40, 0.0) == "–"
+    assert utc(0, math.nan) == "–"
+
+
+@pytest.mark.parametrize(
+    ("drift_s", "said"),
+    [(-1e-9, "+0.0 ms"), (0.0012, "+1.2 ms"), (-3600.0, "-3,600,000.0 ms"), (math.nan, "–")],
+)
+def test_a_drift_that_rounds_to_nothing_has_no_sign(drift_s: float, said: str):
+    assert drifted(drift_s) == said
