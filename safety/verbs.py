@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from safety.ledger_verbs import ledger
-
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from safety.acting import ActsLine
     from safety.limit_values import Limits, Person
-
-__all__ = ["arm", "interlock", "ledger", "named", "reset", "unlock"]
 
 PassphraseFile = Annotated[
     Path | None,
