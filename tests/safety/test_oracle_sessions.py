@@ -64,8 +64,8 @@ def test_the_interlock_s_own_sessions_pass_and_nothing_delivered_is_missed(seed:
     said = [text for line in entries if isinstance(line, Entry) for text in oracle.take(line)]
     assert said == []
     assert oracle.permits == len(world.permits())
-    assert oracle.on_ns >= world.device.on_time_ns
-    assert float(charge_c(oracle.ma_ns)) >= world.device.charge_c * (1 - 1e-9)
+    assert oracle.account.on_ns >= world.device.on_time_ns
+    assert float(charge_c(oracle.account.ma_ns)) >= world.device.charge_c * (1 - 1e-9)
 
 
 def judged_by_hand(world: World) -> tuple[Oracle, list[str]]:
@@ -83,7 +83,7 @@ def test_a_stop_leaves_nothing_to_object_to() -> None:
         oracle, said = judged_by_hand(world)
         assert world.phase == oracle.phase == "TRIPPED"
         assert said == []
-        assert oracle.on_ns > 0
+        assert oracle.account.on_ns > 0
 
 
 def test_a_long_session_is_held_in_little() -> None:
@@ -94,7 +94,7 @@ def test_a_long_session_is_held_in_little() -> None:
     oracle, said = judged_by_hand(world)
     assert said == []
     assert oracle.permits == 40
-    assert len(oracle.courses) <= 12
+    assert len(oracle.account.courses) <= 12
     assert len(oracle.asked) <= 64
 
 
@@ -149,7 +149,7 @@ def test_a_train_that_ended_unconfirmed_counts_in_full() -> None:
     for line in entries[: find(ledger, Delivered)]:
         assert isinstance(line, Entry)
         list(oracle.take(line))
-    assert oracle.pulses == 20
+    assert oracle.account.pulses == 20
 
 
 NASTY = (0, -1, 1, 2**63, 10**30, -(10**30))

@@ -39,9 +39,9 @@ def judged(world: World) -> Oracle:
     said = [text for line in entries for text in oracle.take(line)]  # type: ignore[arg-type]
     assert (said, oracle.strays) == ([], [])
     assert oracle.permits == len(world.permits())
-    assert oracle.on_ns >= world.device.on_time_ns
-    assert float(charge_c(oracle.ma_ns)) >= world.device.charge_c * (1 - 1e-9)
-    assert oracle.pulses == world.device.n_pulses
+    assert oracle.account.on_ns >= world.device.on_time_ns
+    assert float(charge_c(oracle.account.ma_ns)) >= world.device.charge_c * (1 - 1e-9)
+    assert oracle.account.pulses == world.device.n_pulses
     return oracle
 
 
