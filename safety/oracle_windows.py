@@ -28,10 +28,10 @@ TES: Rows = {
     ("course", "on_time_s"): F(30 * 3600),
     ("24h", "n_sessions"): F(4),
 }
-# Cole et al. 2020: ten times 1,800 pulses a day on five days. Anderson et al. 2006: 38,880 in a week. Cleared course: thirty
-# sessions of 3,000.
+# Anderson et al. 2006: 12,960 pulses a day, 38,880 in a week. Cole et al. 2020: ten sessions a day on five days. Cleared
+# course: thirty sessions of 3,000.
 RTMS: Rows = {
-    ("24h", "n_pulses"): F(18_000),
+    ("24h", "n_pulses"): F(12_960),
     ("7d", "n_pulses"): F(38_880),
     ("course", "n_pulses"): F(90_000),
     ("24h", "n_sessions"): F(10),

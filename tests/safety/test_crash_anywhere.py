@@ -67,7 +67,7 @@ class Killed:
         if world.modality == "tacs":
             assert before + reserved.on_time_s <= 3600.0 + 1e-6
         else:
-            assert pulses_before + reserved.n_pulses <= 18_000
+            assert pulses_before + reserved.n_pulses <= 12_960
 
 
 ACTS = st.lists(

@@ -169,7 +169,7 @@ def after(ledger: Ledger, *sessions: Past) -> Ledger:
 def test_a_session_after_others_is_decided_again_from_its_genesis(modality: Modality, tmp_path: Path):
     """Refused while the gap runs, permitted after it, and refused by the day's budget: all of it from the ledger alone."""
     gap_ns = int(GAP_S[modality]) * S
-    amount = {"on_time_s": 3600.0 - 0.8} if modality == "tacs" else {"n_pulses": 18_000 - 50}
+    amount = {"on_time_s": 3600.0 - 0.8} if modality == "tacs" else {"n_pulses": 12_960 - 50}
     history = history_with(past(WALL_NS - gap_ns + 2 * S, modality, **amount))  # type: ignore[arg-type]
     world = World(msgspec.structs.replace(rules_of(modality), history=history)).armed()
     assert world.codes(world.ask()) == {"ILK-315"}
@@ -186,7 +186,7 @@ def test_a_session_after_others_is_decided_again_from_its_genesis(modality: Moda
 def test_a_ledger_that_forgot_earlier_sessions_is_objected_to(modality: Modality):
     ledger = good(modality)
     assert check_ledger(ledger) == ()
-    amount = {"on_time_s": 3600.0} if modality == "tacs" else {"n_pulses": 18_000}
+    amount = {"on_time_s": 3600.0} if modality == "tacs" else {"n_pulses": 12_960}
     long_ago = past(WALL_NS - 4 * 3600 * S, modality, **amount)  # type: ignore[arg-type]
     found = check_ledger(after(ledger, long_ago))
     assert found and all("in 24h: " in text for text in found)

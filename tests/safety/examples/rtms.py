@@ -35,7 +35,7 @@ RTMS = Example(
     most={
         ("session", "on_time_s"): 5400.0,
         ("session", "n_pulses"): 3000.0,
-        ("24h", "n_pulses"): 18_000.0,
+        ("24h", "n_pulses"): 12_960.0,
         ("7d", "n_pulses"): 38_880.0,
         ("course", "n_pulses"): 90_000.0,
         ("24h", "n_sessions"): 10.0,
