@@ -41,8 +41,8 @@ WEAK_PUBLIC_KEYS = frozenset(
 
 def is_weak(public_key: str) -> bool:
     """Whether a key of 64 hex digits stands for a point of small order, whatever its sign bit."""
-    last = int(public_key[62:], 16) & 0x7F
-    return f"{public_key[:62]}{last:02x}" in WEAK_PUBLIC_KEYS
+    raw = bytes.fromhex(public_key)
+    return bytes([*raw[:31], raw[31] % 128]).hex() in WEAK_PUBLIC_KEYS
 
 
 def is_simulated(endpoint: str) -> bool:

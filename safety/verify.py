@@ -204,7 +204,7 @@ def judged(
         head=hashlib.sha256(lines[-1].raw).hexdigest(),
         closed=isinstance(lines[-1].held, Close),
         torn=torn,
-        chain=not chain_problems and execution != "not run",
+        chain=execution != "not run",  # only a whole chain is decided again
         execution=execution,
         software=first.software.digest,
         problems=tuple(chain_problems + beside + problems),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -70,8 +72,8 @@ def test_the_welcome_has_the_rows_and_later_words_do_not():
         {"session_id": "s-2"},
         {"session_digest": "e" * 64},
         {"modality": "rtms"},
-        {"sfreq_hz": 0.9},
-        {"sfreq_hz": 100_001.0},
+        {"sfreq_hz": math.nextafter(1.0, 0.0)},
+        {"sfreq_hz": math.nextafter(100_000.0, math.inf)},
         {"sfreq_hz": float("nan")},
         {"sfreq_hz": float("inf")},
     ],
@@ -84,6 +86,11 @@ def test_a_hello_that_does_not_fit_is_refused_and_another_may_come(bent: dict[st
     assert not any(isinstance(message, Welcome) for message in world.heard)
     world.join()
     assert world.last(Welcome)
+
+
+@pytest.mark.parametrize("sfreq_hz", (1.0, 100_000.0))
+def test_the_slowest_and_the_fastest_amplifier_are_taken(sfreq_hz: float):
+    assert World(rules_of()).open().join(sfreq_hz=sfreq_hz).last(Welcome)
 
 
 def test_one_controller_per_session_ever():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 import pytest
@@ -12,9 +13,9 @@ from drivers.stimulation import Modality
 from drivers.stimulator import DeviceStatus
 from safety.events import Gone, HostGone, LedgerTrouble, PauseAsked, RelayGone, RelaySaid
 from safety.messages import Pause
-from safety.modalities import interval_after_ns
+from safety.modalities import interval_after_ns, ramp_down_ns
 from safety.oracle_ledger import check_ledger
-from safety.safing import STOP_SLACK_NS
+from safety.safing import STOP_SLACK_NS, stop_device
 from safety.state import OpenRelay
 from tests.safety.bench_device import MS
 from tests.safety.ledgers import genesis_of
@@ -50,6 +51,17 @@ def test_a_signal_stops_and_ends_in_every_state(make: Callable[[], World]):
     assert not world.device.armed
     assert not world.relay_closed
     assert world.ended == (4 if was_armed else 0)
+
+
+@pytest.mark.parametrize("how", ("ramp", "cut"))
+def test_a_stop_is_waited_for_as_long_as_its_own_way_takes(how: Literal["ramp", "cut"]):
+    world = running().run_ms(100)
+    assert world.state.running is not None
+    ramp_ns = ramp_down_ns(world.state.running.train) if how == "ramp" else 0
+    stopping = stop_device(world.rules, world.state, how, world.now).state.stopping
+    assert stopping is not None and stopping.how == how
+    assert stopping.deadline_ns == world.mono_ns + ramp_ns + STOP_SLACK_NS
+    assert (ramp_ns > 0) is (how == "ramp")
 
 
 def test_stop_ramps_and_a_second_one_cuts():

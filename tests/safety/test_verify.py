@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -40,6 +42,32 @@ def test_a_whole_ledger_is_the_same_again(path: Path):
     assert verdict.problems == ()
     assert verdict.head == hashlib.sha256(path.read_bytes().splitlines()[-1]).hexdigest()
     assert verdict.entries == len(path.read_bytes().splitlines())
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [{"chain": False}, *({"execution": word} for word in ("differs under other code", "tampered", "not run")),
+     {"problems": ("line 3: no",)}, {"oracle": ("request 1: no",)}],
+    ids=str,
+)  # fmt: skip
+def test_each_finding_by_itself_is_enough_to_say_no(path: Path, bent: dict[str, Any]):
+    verdict = verify(path, SOFTWARE)
+    assert verdict.ok and not verdict.other_code
+    assert not replace(verdict, **bent).ok
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [{"chain": False}, *({"execution": word} for word in ("same", "tampered", "not run")), {"problems": ()},
+     {"problems": ("another decision", "another hash")}, {"oracle": ("request 1: no",)}],
+    ids=str,
+)  # fmt: skip
+def test_other_code_is_blamed_where_nothing_else_speaks_against_it(path: Path, bent: dict[str, Any]):
+    other = replace(
+        verify(path, SOFTWARE), execution="differs under other code", problems=("another decision",)
+    )
+    assert other.other_code and not other.ok
+    assert not replace(other, **bent).other_code
 
 
 def test_a_cut_is_found_by_an_anchor_kept_elsewhere(path: Path, tmp_path: Path, lines: list[bytes]):

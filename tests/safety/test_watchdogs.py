@@ -77,7 +77,13 @@ def test_an_uncertainty_does_not_excuse_a_stamp_from_the_future():
     ],
 )
 def test_the_clean_fraction_is_a_fraction(fraction: float, code: str):
-    assert trouble(armed(), clean_fraction=fraction) == code
+    world = armed()
+    assert trouble(world, clean_fraction=fraction) == code
+    world.jump_to(world.mono_ns + MS)
+    before_ns = world.state.watch.clean_ns
+    world.beat(clean_fraction=fraction)
+    assert before_ns < world.mono_ns
+    assert world.state.watch.clean_ns == (before_ns if code else world.mono_ns)
 
 
 def test_another_stream_is_another_stream():
