@@ -189,7 +189,7 @@ def check_exact(
 
     `code` stands in for above or below where the quantity has its own code; `where` adds what it is about.
     """
-    if _inside(declared, number, limits):
+    if inside(declared, number, limits):
         return []
     bounds = layers(declared, limits)
     reasons = [refusal for bound in bounds for refusal in outside(declared, number, bound, code, where)]
@@ -200,7 +200,7 @@ def check_exact(
     return reasons
 
 
-def _inside(declared: Declared, number: Fraction, limits: Limits) -> bool:
+def inside(declared: Declared, number: Fraction, limits: Limits) -> bool:
     """Whether a number is positively inside every layer of code and file: the usual case, in few words."""
     known = False
     for row in limits.rows:

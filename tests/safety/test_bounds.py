@@ -24,6 +24,7 @@ EVERY = [
     for declared in quantities_of(modality)
     if declared.asked and not declared.integer
 ]
+COMPUTED = [(m, declared) for m in MODALITIES for declared in quantities_of(m) if not declared.asked]
 
 
 def edges(modality: Modality, name: str) -> list[float]:
@@ -42,6 +43,26 @@ def test_both_ways_agree_at_every_edge(modality: Modality, declared: Declared):
         short = bounds.passes(declared, value, limits, caps)
         with mock.patch.object(bounds, "passes", return_value=False):
             assert short == (bounds.check_value(declared, value, limits, caps) == []), value
+
+
+def ends(modality: Modality, declared: Declared) -> list[float]:
+    rows = [row for row in limits_of(modality).rows if row.quantity == declared.name]
+    numbers = [declared.low, declared.high, *(end for row in rows for end in (row.low, row.high))]
+    return [x for n in numbers for x in (n, math.nextafter(n, -math.inf), math.nextafter(n, math.inf))]
+
+
+@pytest.mark.parametrize("layer", ("site", "protocol", "participant", "absolute"))
+@pytest.mark.parametrize(("modality", "declared"), COMPUTED, ids=lambda it: getattr(it, "name", it))
+def test_both_ways_agree_at_every_end_of_what_is_computed(modality: Modality, declared: Declared, layer: str):
+    """Whichever layers the file has: without one of the protocol, nothing is allowed."""
+    limits = limits_of(modality)
+    kept = tuple(row for row in limits.rows if row.quantity != declared.name or row.layer == layer)
+    for some in (limits, msgspec.structs.replace(limits, rows=kept)):
+        for value in ends(modality, declared):
+            number = bounds.exact(value)
+            short = bounds.inside(declared, number, some)
+            with mock.patch.object(bounds, "inside", return_value=False):
+                assert short == (bounds.check_exact(declared, number, some) == []), value
 
 
 @given(
