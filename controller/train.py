@@ -156,9 +156,10 @@ class RtmsTrain(CoilTrain):
 
 
 class TbsTrain(CoilTrain):
-    """Bursts of pulses, those of the intermittent protocol where nothing else is said."""
+    """Bursts of pulses, 2 s of them where nothing else is said: a train of the intermittent protocol, or a segment of the
+    continuous one."""
 
-    modality: Literal["tbs"]
+    modality: Literal["tbs", "ctbs"]
     pulses_per_burst: int = Field(default=3, ge=1, le=1000)
     rate_in_burst_hz: float = Field(default=50.0, gt=0, le=1000)
     bursts_hz: float = Field(default=5.0, gt=0, le=1000)
@@ -218,5 +219,6 @@ TRAINS: Final[Mapping[str, type[TrainConfig]]] = {
     "pns": PulsesTrain,
     "rtms": RtmsTrain,
     "tbs": TbsTrain,
+    "ctbs": TbsTrain,
     "tus": TusTrain,
 }

@@ -18,6 +18,7 @@ Modality = Literal[
     "tens",
     "rtms",
     "tbs",
+    "ctbs",
     "dbs",
     "scs",
     "drg",
@@ -205,7 +206,7 @@ def is_whole(train: Train) -> bool:
             return isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)
         case "rtms":
             return isinstance(wave, PulseTrain)
-        case "tbs":
+        case "tbs" | "ctbs":
             return isinstance(wave, BurstTrain)
         case "dbs" | "scs" | "drg" | "pns":
             return isinstance(wave, Hold) and isinstance(wave.carrier, Pulses)

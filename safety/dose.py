@@ -12,7 +12,7 @@ import msgspec
 
 from drivers.stimulation import Hold, Train, Value, amplitude, duration_ns
 from safety.exposures import NOTHING, covers, greatest, minus, per_pulse, plus
-from safety.modalities import Exposure, exposure, ramp_down_ns
+from safety.modalities import Exposure, exposure, in_segments, ramp_down_ns
 
 BLOCK_NS = 5_000_000_000  # outstanding is at most a train, or 5 s of a hold
 # Own choice: no output rests on an older reservation, so that the store's last entry tells within this, and the longest
@@ -42,12 +42,20 @@ class Dose(Value, frozen=True):
     last_ns: int = 0
 
 
-def grant(dose: Dose, train: Train, start_ns: int, wait_ns: int, warm: Exposure = NOTHING) -> Dose:
+def grant(
+    dose: Dose,
+    train: Train,
+    start_ns: int,
+    wait_ns: int,
+    warm: Exposure = NOTHING,
+    *,
+    joins: bool = False,
+) -> Dose:
     """The dose after a permit of `train` from `start_ns`: the union of a hold's time at the greatest amplitude.
 
     `wait_ns` is how much later it may start. A hold that takes over counts to the latest end that this leaves: the
     one before it may have started at once. One that stands alone lasts as long whenever it starts. `warm` is what a whole
-    train spends besides, by what the limits say of the participant.
+    train spends besides, by what the limits say of the participant. `joins`: it is the next segment of the train before.
     """
     level = amplitude(train)
     over_ns = start_ns + wait_ns + duration_ns(train) + ramp_down_ns(train)
@@ -55,8 +63,10 @@ def grant(dose: Dose, train: Train, start_ns: int, wait_ns: int, warm: Exposure 
         dose, first_ns=dose.first_ns or start_ns, last_ns=max(dose.last_ns, over_ns)
     )
     if not isinstance(train.waveform, Hold):
-        whole = plus(exposure(train, duration_ns(train), level), warm)
-        return _granted(spanned, whole, NOTHING, dose.covered_ns, dose.covered_amplitude)
+        whole = plus(_whole(train), warm)
+        return _granted(
+            spanned, whole, dose.train if joins else NOTHING, dose.covered_ns, dose.covered_amplitude
+        )
     zero_ns = start_ns + duration_ns(train) + train.waveform.ramp_down_ms * 1_000_000
     zero_ns += wait_ns if start_ns < dose.covered_ns else 0
     overlap_ns = max(0, min(dose.covered_ns, zero_ns) - start_ns)
@@ -114,9 +124,12 @@ def reserve(dose: Dose, wanted: Exposure, after: int, now_ns: int) -> Dose:
 
 
 def running_low(dose: Dose, train: Train, at_ns: int) -> bool:
-    """Whether less than half a block, or half of its time, lies ahead of a hold: reserve the next before it is needed."""
-    if not isinstance(train.waveform, Hold) or dose.coming_after != 0:
+    """Whether less than half a block, or half of its time, lies ahead of a hold, or no further segment of a train that has
+    several: reserve the next before it is needed."""
+    if dose.coming_after != 0:
         return False
+    if not isinstance(train.waveform, Hold):
+        return in_segments(train.modality) and not covers(minus(dose.reserved, dose.granted), _whole(train))
     left, half = minus(dose.reserved, dose.granted), exposure(train, BLOCK_NS // 2, amplitude(train))
     return not covers(left, half) or at_ns - dose.marked_ns > MARK_NS // 2
 
@@ -127,8 +140,13 @@ def needed(dose: Dose) -> Exposure:
 
 
 def block(train: Train, need: Exposure, highest: float) -> Exposure:
-    """What to reserve for a request that needs `need` more: a train whole, a hold 5 s ahead at the highest amplitude
-    that it may be raised to meanwhile, so that a rise need not wait for the disk."""
+    """What to reserve for a request that needs `need` more: a train whole, with one more where it is a segment, which must
+    not wait for the disk; a hold 5 s ahead at the highest amplitude that it may be raised to meanwhile."""
     if not isinstance(train.waveform, Hold):
-        return need
+        return plus(need, _whole(train)) if in_segments(train.modality) else need
     return greatest(exposure(train, BLOCK_NS, max(highest, amplitude(train))), need)
+
+
+def _whole(train: Train) -> Exposure:
+    """What a train that ends by its number spends."""
+    return exposure(train, duration_ns(train), amplitude(train))

@@ -20,7 +20,7 @@ from safety.judging import (
     refuse,
 )
 from safety.messages import Permit, Reason, Request
-from safety.modalities import check_facts, check_slew, interval_after_ns, ramp_down_ns
+from safety.modalities import check_facts, check_slew, interval_after_ns, ramp_down_ns, segment
 from safety.response import put_out
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Firing, Rules, Running, State, ToDevice
@@ -181,6 +181,7 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
         pulses=firing.pulses,
         ended=firing.ended_ns != 0,
     )
+    had = segment(state.segments, train, said.onset_ns)
     if running.ended:
         rest_ns = firing.ended_ns + interval_after_ns(train, rules.limits)
         over = msgspec.structs.replace(
@@ -188,11 +189,14 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
             firing=None,
             running=None,
             before=running,
+            segments=had,
             not_before_ns=max(state.not_before_ns, rest_ns),
             train_end_ns=max(state.train_end_ns, firing.ended_ns),
         )
         return Step(over)
-    started = msgspec.structs.replace(state, firing=None, running=running, before=old or state.before)
+    started = msgspec.structs.replace(
+        state, firing=None, running=running, before=old or state.before, segments=had
+    )
     if not lasted and check_slew(train, least, rules.limits):
         return trip(
             rules, started, trips.LATE, "a hold began after the one that it was to take over from", now

@@ -15,6 +15,7 @@ from safety.modalities import (
     check,
     check_facts,
     check_slew,
+    goes_on,
     interval_after_ns,
     is_down,
     keeps_shape,
@@ -196,9 +197,11 @@ def _judge_up(rules: Rules, state: State, request: Request, now: Now) -> list[Re
 def judge_start(rules: Rules, state: State, train: Train, start_ns: int, now: Now) -> list[Reason]:
     """What speaks against this start; asked again at the instant of firing, when a lease may have run out."""
     reasons = _waiting(rules, start_ns, now)
-    running = state.running
+    running, going_on = state.running, goes_on(state.segments, train, start_ns, rules.limits)
     if running is not None and not isinstance(running.train.waveform, Hold):
         reasons.append(reason("ILK-303"))  # over is what the device has told the end of
+    elif going_on is not None:
+        reasons += going_on  # the next segment of one train, which no interval parts
     elif start_ns < state.not_before_ns or (running is not None and start_ns > running.until_ns):
         reasons.append(reason("ILK-305" if isinstance(train.waveform, Hold) else "ILK-304"))
     elif state.train_end_ns and start_ns < state.train_end_ns + interval_after_ns(train, rules.limits):

@@ -35,6 +35,7 @@ PARTS: Mapping[Modality, Part] = {
     "tens": oracle_tens.PART,
     "rtms": oracle_rtms.PART,
     "tbs": oracle_tbs.PART,
+    "ctbs": oracle_tbs.CTBS,
     "dbs": oracle_implanted.DBS,
     "scs": oracle_implanted.SCS,
     "drg": oracle_implanted.DRG,
@@ -84,6 +85,17 @@ def rises_too_fast(train: Train, given: Circumstances) -> tuple[str, ...]:
 def interval_s(before: Train, after: Train, limits: Limits) -> Fraction | None:
     """The least time between the end of a train and the onset of the next; None where nothing says it."""
     return PARTS[limits.modality].interval_s(before, after, limits)
+
+
+def joins(before: Train, after: Train) -> bool:
+    """Whether a train can be the next segment of the one before."""
+    return PARTS[before.modality].joins(before, after)
+
+
+def too_long(groups: int, period_s: Fraction, limits: Limits) -> Iterator[str]:
+    """What speaks against all segments of a train together."""
+    bound = PARTS[limits.modality].bounds.get("train_s")
+    yield from in_layers("train_s", groups * period_s, limits, bound)
 
 
 def spent_by(train: Train, on_ns: int, limits: Limits) -> Mapping[str, Fraction]:

@@ -14,10 +14,11 @@ from drivers.capabilities import Capabilities
 from drivers.link import CallFailed, Delivered, Fired, FromHost, Opened, Prepared, Status
 from drivers.stimulation import Delivery, Hold, Train
 from safety.messages import Request
-from safety.oracle import SESSION, budget, interval_s, objections, spent_by
+from safety.oracle import SESSION, budget, objections, spent_by
 from safety.oracle_carriers import amplitude_asked, charge_c, same_shape
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.oracle_numbers import Circumstances, exact, said
+from safety.oracle_segments import too_soon
 from safety.oracle_windows import Earlier, day_at
 from safety.state import Rules
 
@@ -235,15 +236,11 @@ class Account:
         before = hold.target if hold is not None and runs else Fraction(0)
         return target is None or target > before
 
-    def interval(self, train: Train, onset_ns: int) -> Iterator[str]:
-        """The pause between two pulse trains, from the actual end of the one before."""
+    def interval(self, asked: Course, onset_ns: int) -> Iterator[str]:
+        """The pause between two pulse trains, from the actual end of the one before; none between two segments of one."""
         before = next((course for course in reversed(self.trains) if not course.failed), None)
-        if before is None or isinstance(train.waveform, Hold):
-            return
-        least = interval_s(before.request.train, train, self.rules.limits)
-        ended_ns = before.zero_ns if before.ended_ns is None else before.ended_ns
-        if least is None or onset_ns - ended_ns < least * S:
-            yield f"{said(Fraction(onset_ns - ended_ns, S))} s after the end of the last train"
+        if before is not None and not isinstance(asked.request.train.waveform, Hold):
+            yield from too_soon(before, asked, onset_ns, self.rules.limits)
 
     def pause(self, onset_ns: int) -> Iterator[str]:
         """After a hold that nobody renewed, off for a while."""

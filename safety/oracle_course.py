@@ -41,7 +41,8 @@ def union(rectangles: Iterable[Rectangle]) -> tuple[int, Fraction]:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Course:
-    """A permitted request on its way. `least` and `most`: what may have come out when it began. `renews`: the course
+    """A permitted request on its way. `least` and `most`: what may have come out when it began. `joined`: the bursts
+    of the segments before it that are of the same train. `renews`: the course
     whose hold it asks to go on with; once the device has told that, it stands for both."""
 
     request: Request
@@ -49,6 +50,7 @@ class Course:
     until_ns: int
     onset_at_ns: int
     prepare: int = 0
+    joined: int = 0
     token: int | None = None
     renews: Course | None = None
     fire: int | None = None

@@ -206,7 +206,7 @@ class Oracle:
             self.account.courses.append(waiting)
         waiting.until_ns, waiting.onset_at_ns, waiting.permitted_ns = until_ns, onset_at_ns, now_ns
         if fire is not None or request.onset_at_ns >= 0:
-            yield from self.account.interval(request.train, onset_at_ns)
+            yield from self.account.interval(waiting, onset_at_ns)
         yield from self.account.earlier.too_soon(onset_at_ns + self.account.wall_offset_ns)
         yield from self.account.over_budget(waiting, now_ns)
 
@@ -227,9 +227,7 @@ class Oracle:
             yield from (f"fired: {each}" for each in rises_too_fast(course.request.train, given))
         yield from (f"fired: {each}" for each in self.account.pause(course.begins_ns))
         if not isinstance(course.request.train.waveform, Hold):
-            yield from (
-                f"fired: {each}" for each in self.account.interval(course.request.train, course.begins_ns)
-            )
+            yield from (f"fired: {each}" for each in self.account.interval(course, course.begins_ns))
             self.account.trains = [*self.account.trains[-TRAINS_MAX:], course]
 
     # What is asked of a permit

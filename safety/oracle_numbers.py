@@ -44,13 +44,19 @@ def no_interval(before: Train, after: Train, limits: Limits) -> Fraction | None:
     return F(0)
 
 
+def no_join(before: Train, after: Train) -> bool:
+    """Every train is one of its own."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One modality by the second hand. `asked`: the waveform's own numbers, None where it is of another kind.
     `derived`: what follows from several together, each held to its rows. `more`: all else that speaks against a train.
     `bounds`: what no layer may widen; a quantity without one needs a row of the limits all the same. `session`: the
     most of a session. `interval_s`: between the end of one train and the onset of the next; None where nothing says.
-    `spent_by`: what some time of a train spends of budgets other than time, charge and pulses."""
+    `spent_by`: what some time of a train spends of budgets other than time, charge and pulses. `joins`: whether a train can
+    be the next segment of another; then `train_s` holds for all of them together."""
 
     bounds: Mapping[str, Span]
     session: Mapping[str, Fraction]
@@ -59,6 +65,7 @@ class Part:
     more: Callable[[Train, Numbers, Circumstances], Iterator[str]]
     interval_s: Callable[[Train, Train, Limits], Fraction | None] = no_interval
     spent_by: Callable[[Train, int, Limits], Mapping[str, Fraction]] = nothing_more
+    joins: Callable[[Train, Train], bool] = no_join
 
 
 def exact(value: object) -> Fraction | None:

@@ -55,6 +55,14 @@ MOST: Mapping[Modality, Rows] = {
         ("7d", "n_pulses"): F(30_000),
         ("course", "n_pulses"): F(30_000),
     },
+    # Own choice: three trains of 600 pulses a day.
+    "ctbs": {
+        ("24h", "n_pulses"): F(1800),
+        ("7d", "n_pulses"): F(9000),
+        ("course", "n_pulses"): F(30_000),
+        ("24h", "n_sessions"): F(3),
+        ("course", "n_sessions"): F(50),
+    },
     "dbs": LEAD,
     "scs": LEAD,
     "drg": LEAD,
@@ -73,6 +81,7 @@ MOST: Mapping[Modality, Rows] = {
 GAP_S: Mapping[Modality, Fraction] = {
     **dict.fromkeys(("tacs", "tdcs", "trns"), F(1500)),
     **dict.fromkeys(("rtms", "tbs", "tens", "tus"), F(1800)),
+    "ctbs": F(3600),  # Huang et al. 2005: 600 pulses act for an hour
     **dict.fromkeys(("dbs", "scs", "drg", "pns"), F(300)),
 }
 WASHOUT_S = F(86_400)  # own choice: a day before another modality

@@ -25,7 +25,7 @@ from safety.judging import (
 )
 from safety.limit_values import Budget
 from safety.messages import Pending, Permit, Reason, Request
-from safety.modalities import Exposure, heat
+from safety.modalities import Exposure, goes_on, heat
 from safety.response import is_response, must_trip, note
 from safety.safing import Step, tell, trip
 from safety.state import AskedFor, Effect, Rules, State, ToDevice
@@ -52,7 +52,8 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     start_ns = max(request.onset_at_ns, now.mono_ns)
     train = request.train
     warm = heat(train, duration_ns(train), amplitude(train), rules.limits)
-    granted = doses.grant(settled, train, start_ns, _wait_ns(rules, request), warm)
+    joins = goes_on(state.segments, train, start_ns, rules.limits) is not None
+    granted = doses.grant(settled, train, start_ns, _wait_ns(rules, request), warm, joins=joins)
     after = state.entries + 1
     enough = doses.is_reserved(granted, now.mono_ns)
     if amplitude(request.train) == 0.0 and steps_down(state, request, now):

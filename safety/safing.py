@@ -68,6 +68,7 @@ def stop_device(rules: Rules, state: State, how: How, now: Now) -> Step:
         firing=None,
         arming=None,
         armed_by="",
+        segments=None,
         stopping=stopping,
     )
     effects: tuple[Effect, ...] = (ToDevice(message=StopDevice(call=call, how=how)),)

@@ -48,6 +48,7 @@ DECIDING = (
     *("modalities/tens", "modalities/tens_numbers"),
     *("modalities/magnetic", "modalities/magnetic_numbers", "modalities/rtms", "modalities/rtms_numbers"),
     *("modalities/tbs", "modalities/tbs_numbers"),
+    *("modalities/ctbs", "modalities/ctbs_numbers", "modalities/segments"),
     *("modalities/tus", "modalities/tus_numbers", "modalities/tus_physics", "modalities/tus_thermal"),
     *("modalities/quantities", "modalities/reasons", "modalities/rules"),
     *("modalities/contacts", "modalities/held", "modalities/shannon"),

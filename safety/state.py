@@ -16,6 +16,7 @@ from safety.events import LedgerTrouble
 from safety.history import History
 from safety.limit_values import Limits, Signed
 from safety.messages import ActResult, Evidence, FromInterlock, Hello, Phase, Request, Row
+from safety.modalities.segments import Segments
 from safety.response import Response
 from safety.store_records import Record
 from safety.trips import How
@@ -157,6 +158,7 @@ class State(Value, frozen=True):
     before: Running | None = None
     not_before_ns: int = 0
     train_end_ns: int = 0
+    segments: Segments | None = None
     last_lapse_ns: int = 0
     lapses: tuple[int, ...] = ()
     dose: Dose = Dose()

@@ -19,6 +19,7 @@ AMPLITUDE_UNIT: Final[Mapping[str, str]] = {
     "pns": "mA",
     "rtms": "% MSO",
     "tbs": "% MSO",
+    "ctbs": "% MSO",
     "tus": "MPa in water",
 }
 AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {
@@ -32,9 +33,12 @@ AMPLITUDE_QUANTITY: Final[Mapping[str, str]] = {
     "pns": "amplitude_ma",
     "rtms": "amplitude_pct_mso",
     "tbs": "amplitude_pct_mso",
+    "ctbs": "amplitude_pct_mso",
     "tus": "amplitude_mpa_water",
 }
-PULSED: Final = frozenset({"rtms", "tbs", "tus"})  # what is told in pulses; the others in seconds of output
+PULSED: Final = frozenset(
+    {"rtms", "tbs", "ctbs", "tus"}
+)  # what is told in pulses; the others in seconds of output
 EXIT_TEXT: Final[Mapping[int, str]] = {
     0: "done",
     1: "the check's answer is no",

@@ -12,7 +12,7 @@ from drivers.stimulation import Hold, Modality, Train, amplitude
 from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
-from safety.modalities import dbs, drg, pns, rtms, scs, tacs, tbs, tdcs, tens, trns, tus
+from safety.modalities import ctbs, dbs, drg, pns, rtms, scs, tacs, tbs, tdcs, tens, trns, tus
 from safety.modalities.bounds import falls_or_stays, is_number
 from safety.modalities.quantities import (
     Declared,
@@ -24,6 +24,7 @@ from safety.modalities.quantities import (
 )
 from safety.modalities.reasons import REASONS, ReasonText
 from safety.modalities.rules import DeclaredContacts, DeclaredInput, ModalityRules, WrongTrain
+from safety.modalities.segments import Segments
 
 __all__ = [
     "REASONS",
@@ -37,6 +38,7 @@ __all__ = [
     "Formula",
     "ModalityRules",
     "ReasonText",
+    "Segments",
     "WrongTrain",
     "amplitude_ceiling",
     "budgets_of",
@@ -45,7 +47,9 @@ __all__ = [
     "check_slew",
     "exposure",
     "formulas_of",
+    "goes_on",
     "heat",
+    "in_segments",
     "interval_after_ns",
     "is_down",
     "keeps_shape",
@@ -54,6 +58,7 @@ __all__ = [
     "ramp_down_ns",
     "rows",
     "rules_of",
+    "segment",
     "spacing_of",
     "stop_how",
 ]
@@ -74,6 +79,8 @@ def rules_of(modality: Modality) -> ModalityRules:
             return rtms.RULES
         case "tbs":
             return tbs.RULES
+        case "ctbs":
+            return ctbs.RULES
         case "dbs":
             return dbs.RULES
         case "scs":
@@ -212,3 +219,20 @@ def ramp_down_max_ns(limits: Limits) -> int:
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """How long after the *actual* end of this train the next may start; 0 for a hold, which is renewed."""
     return rules_of(limits.modality).interval_after_ns(train, limits)
+
+
+def in_segments(modality: Modality) -> bool:
+    """Whether a train of this modality outlasts every lease and is asked for in segments."""
+    return rules_of(modality).in_segments
+
+
+def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments | None:
+    """What a train has had when this permitted segment of it has begun; None where a train is whole in one request."""
+    return rules_of(train.modality).segment(before, train, onset_ns)
+
+
+def goes_on(
+    before: Segments | None, train: Train, start_ns: int, limits: Limits
+) -> tuple[Reason, ...] | None:
+    """None: it is a train of its own. Else it is a segment of the one before: every reason why the whole is too long."""
+    return rules_of(limits.modality).goes_on(before, train, start_ns, limits)

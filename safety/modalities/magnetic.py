@@ -68,7 +68,11 @@ class Threshold:
 
     def check_facts(self, limits: Limits, facts: Facts) -> tuple[Reason, ...]:
         """The dated facts, and a threshold of this very day among them."""
-        reasons = list(dated_facts(limits, facts))
+        return (*dated_facts(limits, facts), *self.check_own(limits, facts))
+
+    def check_own(self, limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+        """Whether there is a threshold of this very day."""
+        reasons = []
         name, dated = self.declared.name, self.declared.dated
         if self.exactly(limits) is None:
             reasons.append(reason(FACT_MISSING, self.words, quantity=name))

@@ -23,6 +23,7 @@ from safety.modalities.quantities import (
     Facts,
     Formula,
 )
+from safety.modalities.segments import Segments, never_goes_on, no_segments
 
 CASE = "case"
 
@@ -98,7 +99,10 @@ class ModalityRules:
     that would pass now. `exposure`: what a span of a train at an amplitude spends, rounded up; `heat`: what it spends
     besides, by what the limits say of the participant. `dates`: dated facts of [inputs] beside those of `inputs`.
     `steady`: what of a hold, beside its outputs, changes only while nothing comes out. `stop`: how output comes to zero
-    where nothing is broken. `interval_after_ns`: from the *actual* end of a train to the next onset."""
+    where nothing is broken. `interval_after_ns`: from the *actual* end of a train to the next onset. `in_segments`: a
+    train outlasts every lease and is asked for in several requests; then `segment` says what it has had when another one
+    has begun, `goes_on` whether a request that starts at an instant belongs to it (None: it does not) and every reason why
+    all together would be too much."""
 
     quantities: tuple[Declared, ...]
     budgets: tuple[DeclaredBudget, ...]
@@ -119,6 +123,9 @@ class ModalityRules:
     ramp_down_max_ns: Callable[[Limits], int]
     interval_after_ns: Callable[[Train, Limits], int]
     heat: Callable[[Train, int, float, Limits], Exposure] = no_heat
+    in_segments: bool = False
+    segment: Callable[[Segments | None, Train, int], Segments | None] = no_segments
+    goes_on: Callable[[Segments | None, Train, int, Limits], tuple[Reason, ...] | None] = never_goes_on
 
 
 def hold_of(train: Train) -> Hold:

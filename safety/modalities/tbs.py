@@ -2,7 +2,7 @@
 
 The unit of intensity is % of the *active* motor threshold (AMT) measured on the day. A block of 600 pulses is twenty
 trains of 2 s with 8 s between them: each is a request of its own, and the session's budget ends the block. The
-continuous protocol, 40 s without a pause, outlasts the longest lease of 10 s: it is refused by the train's length.
+continuous protocol, 40 s without a pause, is a modality of its own (`ctbs`): here it is refused by the train's length.
 Bursts within these bounds fit their period: 3 pulses at 30 Hz last 100 ms, the shortest period 200 ms.
 """
 

@@ -82,7 +82,7 @@ TRAIN_TIME = Declared(
     integer=False,
     asked=False,
     down="less",
-    source=f"{_HUANG}: 2 s on; the continuous 40 s outlast the longest lease of 10 s and are not taken",
+    source=f"{_HUANG}: 2 s on; the continuous 40 s are a modality of their own, ctbs",
     edition="2005, from memory",
     status="unverified",
 )

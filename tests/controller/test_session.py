@@ -296,7 +296,7 @@ def test_every_error_is_told_at_once_each_with_its_key(tmp_path: Path) -> None:
             '"tacs"',
             '"odd"',
             'key train.modality: found "odd", expected one of "tacs", "tdcs", "trns", "tens", "dbs", "scs", "drg", '
-            '"pns", "rtms", "tbs", "tus"',
+            '"pns", "rtms", "tbs", "ctbs", "tus"',
         ),
         ('modality = "tacs"', "", "key train.modality: missing, expected one of"),
         ('kind = "fake"\nbio', 'kind = "fade"\nbio', 'key policy.kind: found "fade", not installed'),

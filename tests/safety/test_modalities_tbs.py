@@ -53,7 +53,7 @@ def test_two_seconds_of_the_intermittent_block_pass():
 # Time
 
 
-def test_bursts_without_a_pause_outlast_every_lease():
+def test_bursts_without_a_pause_are_no_train_of_the_intermittent_protocol():
     """The continuous protocol: 200 bursts, 40 s."""
     found = check(bursts(n_bursts=200), without_layers("tbs"), STEPLESS, FACTS)
     too_long = [r for r in found if r.code == "ILK-108"]
@@ -61,7 +61,7 @@ def test_bursts_without_a_pause_outlast_every_lease():
         (40.0, 2.0, "absolute"),
         (40.0, 2.0, "protocol"),
     ]
-    assert "continuous 40 s outlast the longest lease of 10 s and are not taken" in too_long[0].text
+    assert "the continuous 40 s are a modality of their own, ctbs" in too_long[0].text
     assert {r.quantity for r in found} == {"train_s", "n_bursts"}
 
 

@@ -235,7 +235,9 @@ def test_only_contacts_of_tens_say_where_they_lie():
     doc = document("tdcs")
     doc["contacts"]["C3"]["place"] = "limb"
     assert key_lines(doc, ("contacts", "C3", "place"))
-    assert all(rules_of(other).contacts.places == () for other in ("tacs", "tdcs", "trns", "rtms", "tbs"))
+    assert all(
+        rules_of(other).contacts.places == () for other in ("tacs", "tdcs", "trns", "rtms", "tbs", "ctbs")
+    )
 
 
 @pytest.mark.parametrize(

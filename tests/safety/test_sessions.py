@@ -18,7 +18,7 @@ from drivers.stimulation import (
 )
 from safety.entries import Genesis
 from safety.messages import DeliveryReport
-from safety.modalities import interval_after_ns, rows
+from safety.modalities import in_segments, interval_after_ns, rows
 from safety.oracle_carriers import charge_c
 from safety.oracle_ledger import Oracle
 from tests.safety.bench_device import MS
@@ -88,7 +88,8 @@ def test_a_budget_ends_the_holds(modality: Modality):
     judged(world)
 
 
-@pytest.mark.parametrize("modality", WHOLE)
+# In segments the next does not wait: tests/safety/test_requests_segments.py.
+@pytest.mark.parametrize("modality", [each for each in WHOLE if not in_segments(each)])
 def test_a_train_comes_out_whole_and_the_next_waits_for_its_interval(modality: Modality):
     world = World(rules=rules_of(modality)).armed()
     train = valid_train(modality)

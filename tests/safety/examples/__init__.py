@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from drivers.stimulation import Modality
+from tests.safety.examples.ctbs import CTBS
 from tests.safety.examples.dbs import DBS
 from tests.safety.examples.drg import DRG
 from tests.safety.examples.example import Example
@@ -25,6 +26,7 @@ EXAMPLES: Mapping[Modality, Example] = {
     "tens": TENS,
     "rtms": RTMS,
     "tbs": TBS,
+    "ctbs": CTBS,
     "dbs": DBS,
     "scs": SCS,
     "drg": DRG,

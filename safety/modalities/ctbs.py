@@ -1,0 +1,204 @@
+"""Continuous theta burst stimulation: limits of a train of bursts without a pause, 40 s of 5 bursts a second at most.
+
+It outlasts the longest lease of 10 s, so it is asked for in segments of 2 s at most, each a request of its own that ends by
+itself. A segment that begins when the one before would have had its next burst, or within one period of bursts later,
+goes on with its train: the same bursts, at no higher an amplitude, and all segments together no longer than one train.
+One that comes later does not: a train that was interrupted is over, and the interval runs from its end.
+
+Intensity is held twice: in % of the active and of the resting motor threshold, both measured on the day.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+
+from drivers.capabilities import Capabilities
+from drivers.stimulation import BurstTrain, Train, quantities
+from safety.limit_values import Limits
+from safety.messages import Reason, Row
+from safety.modalities import magnetic
+from safety.modalities.bounds import (
+    as_float,
+    check_exact,
+    check_kind,
+    check_value,
+    effective_rows,
+    exact,
+    is_number,
+    layers,
+)
+from safety.modalities.ctbs_numbers import (
+    ASKED,
+    BUDGETS,
+    FORMULAS,
+    INTERVAL,
+    PCT_ACTIVE,
+    PCT_RESTING,
+    QUANTITIES,
+    SEGMENT_TIME,
+    SPACING,
+    TRAIN_TIME,
+)
+from safety.modalities.facts import dated_facts
+from safety.modalities.quantities import Facts
+from safety.modalities.reasons import FACT_OUTDATED, TRAIN_TOO_LONG, reason
+from safety.modalities.rules import DeclaredInput, ModalityRules
+from safety.modalities.segments import Segments
+from safety.modalities.tbs import bursts_of, exposure
+
+ACTIVE = magnetic.Threshold(
+    declared=DeclaredInput(
+        name="active_threshold_pct_mso",
+        unit="%MSO",
+        low=magnetic.THRESHOLD_LOW_PCT_MSO,
+        high=magnetic.THRESHOLD_HIGH_PCT_MSO,
+        dated="active_threshold_measured_on",
+    ),
+    words="the active motor threshold",
+    intensity=PCT_ACTIVE,
+    value_of=lambda inputs: inputs.active_threshold_pct_mso,
+    measured_on=lambda inputs: inputs.active_threshold_measured_on,
+)
+RESTING = magnetic.Threshold(
+    declared=DeclaredInput(
+        name="motor_threshold_pct_mso",
+        unit="%MSO",
+        low=magnetic.THRESHOLD_LOW_PCT_MSO,
+        high=magnetic.THRESHOLD_HIGH_PCT_MSO,
+        dated="motor_threshold_measured_on",
+    ),
+    words="the resting motor threshold",
+    intensity=PCT_RESTING,
+    value_of=lambda inputs: inputs.motor_threshold_pct_mso,
+    measured_on=lambda inputs: inputs.motor_threshold_measured_on,
+)
+THRESHOLDS = (ACTIVE, RESTING)
+NS = 1_000_000_000
+# Nothing but a segment may begin so soon after the one before: the interval is far longer, a late onset trips long before.
+JOINED_NS = round(INTERVAL.low / 2) * NS
+
+
+def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
+    """Every reason that refuses this segment by itself, but for the interval since the last train."""
+    reasons = list(check_facts(limits, facts))
+    wrong = check_kind(train, limits, caps)
+    if wrong:
+        return (*reasons, *wrong)
+    wave = bursts_of(train)
+    asked = quantities(train)
+    for declared in ASKED:
+        reasons += check_value(declared, asked[declared.name], limits, caps)
+    reasons += magnetic.check_coil(train, limits, caps)
+    for threshold in THRESHOLDS:
+        pct = threshold.percent(wave.pulse.amplitude_pct_mso, limits)
+        if pct is not None:
+            reasons += check_exact(threshold.intensity, pct, limits)
+    period = _period_s(wave)
+    if period is None or not is_number(wave.n_bursts, integer=True):
+        return tuple(reasons)
+    for time in (SEGMENT_TIME, TRAIN_TIME):
+        reasons += check_exact(time, wave.n_bursts * period, limits, code=TRAIN_TOO_LONG)
+    return tuple(reasons)
+
+
+def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
+    """The dated facts and both thresholds of this very day, of which the active one is never above the resting one."""
+    reasons = list(dated_facts(limits, facts))
+    for threshold in THRESHOLDS:
+        reasons += threshold.check_own(limits, facts)
+    active, resting = ACTIVE.exactly(limits), RESTING.exactly(limits)
+    if active is not None and resting is not None and not active <= resting:
+        detail = f"active threshold {as_float(active):.10g} %MSO above the resting {as_float(resting):.10g}"
+        reasons.append(
+            reason(
+                FACT_OUTDATED,
+                detail,
+                quantity=ACTIVE.declared.name,
+                value=as_float(active),
+                limit=as_float(resting),
+            )
+        )
+    return tuple(reasons)
+
+
+def interval_after_ns(train: Train, limits: Limits) -> int:
+    """The longest of the layers' intervals."""
+    return ceil(max(exact(bound.low) for bound in layers(INTERVAL, limits)) * NS)
+
+
+def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments:
+    """What the train has had when this permitted segment has begun."""
+    wave = bursts_of(train)
+    joined = before is not None and onset_ns < before.due_ns + JOINED_NS
+    period = _period_s(wave) or Fraction(0)
+    return Segments(
+        train=train,
+        bursts=(before.bursts if before is not None and joined else 0) + wave.n_bursts,
+        due_ns=onset_ns + ceil(wave.n_bursts * period * NS),
+    )
+
+
+def goes_on(
+    before: Segments | None, train: Train, start_ns: int, limits: Limits
+) -> tuple[Reason, ...] | None:
+    """Whether a segment goes on with a train, and every reason why that would be too long; None: it is another train."""
+    wave = train.waveform
+    if before is None or not isinstance(wave, BurstTrain) or not _is_of(before.train, train):
+        return None
+    period = _period_s(wave)
+    if period is None or not is_number(wave.n_bursts, integer=True):
+        return None
+    if not before.due_ns <= start_ns <= before.due_ns + period * NS:
+        return None
+    whole = (before.bursts + wave.n_bursts) * period
+    return tuple(check_exact(TRAIN_TIME, whole, limits, code=TRAIN_TOO_LONG, where=" in all"))
+
+
+def _is_of(before: Train, train: Train) -> bool:
+    """The same bursts by the same coil, at no higher an amplitude."""
+    old, new = quantities(before), quantities(train)
+    same = (each.name for each in ASKED if each.down == "same")
+    level, most = new["amplitude_pct_mso"], old["amplitude_pct_mso"]
+    return (
+        before.modality == train.modality
+        and before.outputs == train.outputs
+        and all(old[name] == new[name] for name in same)
+        and is_number(level, integer=False)
+        and level <= most
+    )
+
+
+def _period_s(wave: BurstTrain) -> Fraction | None:
+    """From burst to burst; None of a rate that is none, which is refused by its name."""
+    usable = is_number(wave.bursts_hz, integer=False) and wave.bursts_hz > 0
+    return 1 / exact(wave.bursts_hz) if usable else None
+
+
+def _rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
+    found = effective_rows(QUANTITIES, limits, caps)
+    for threshold in THRESHOLDS:
+        found = threshold.lower(found, limits)
+    return found
+
+
+RULES = ModalityRules(
+    quantities=QUANTITIES,
+    budgets=BUDGETS,
+    spacing=SPACING,
+    formulas=FORMULAS,
+    contacts=magnetic.CONTACTS,
+    inputs=tuple(threshold.declared for threshold in THRESHOLDS),
+    stop="cut",
+    check=check,
+    check_facts=check_facts,
+    check_slew=magnetic.no_slew,
+    rows=_rows,
+    amplitude_ceiling=magnetic.amplitude_ceiling,
+    exposure=exposure,
+    ramp_down_max_ns=magnetic.no_ramp,
+    interval_after_ns=interval_after_ns,
+    in_segments=True,
+    segment=segment,
+    goes_on=goes_on,
+)

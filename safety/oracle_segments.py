@@ -1,0 +1,34 @@
+"""How soon a train may follow another, by the second hand: after the interval, or at once as the next segment of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from safety.limit_values import Limits
+from safety.oracle import interval_s, joins, too_long
+from safety.oracle_carriers import groups
+from safety.oracle_course import Course, S
+from safety.oracle_numbers import said
+
+
+def too_soon(before: Course, asked: Course, onset_ns: int, limits: Limits) -> Iterator[str]:
+    """What speaks against an onset, after the train that was fired last. A segment is of that train only within one period
+    of its bursts from when the next would be due; all its segments together are then held as one. One that was stopped is
+    over. `asked` learns how many bursts went before it."""
+    asked.joined = 0
+    ended_ns = before.zero_ns if before.ended_ns is None else before.ended_ns
+    least = interval_s(before.request.train, asked.request.train, limits)
+    if least is not None and onset_ns - ended_ns >= least * S:
+        return
+    had, _, rate_hz = groups(before.request.train.waveform)
+    more, _, _ = groups(asked.request.train.waveform)
+    due_ns = before.begins_ns + before.lasts_ns
+    in_time = (
+        not before.stop_ns and rate_hz is not None and rate_hz > 0 and 0 <= (onset_ns - due_ns) * rate_hz <= S
+    )
+    if rate_hz is None or not in_time or not joins(before.request.train, asked.request.train):
+        yield f"{said(Fraction(onset_ns - ended_ns, S))} s after the end of the last train"
+        return
+    asked.joined = before.joined + had
+    yield from too_long(asked.joined + more, 1 / rate_hz, limits)
