@@ -49,6 +49,7 @@ TRACK3 = {"isppa_w_cm2": F(190), "ispta_mw_cm2": F(720)}
 CEM43 = {"cem43_brain_min": F(2), "cem43_bone_min": F(16), "cem43_skin_min": F(21)}
 SESSION: Mapping[str, Fraction] = {"on_time_s": F(4800), **CEM43}
 ALTERNATIVES = ("rise", "dose", "ti")
+OFF_TIMES = F(3, 2)  # ITRUSST takes 33 % off the times of an index, which stands for C of rise
 
 # Seconds by the highest TI: AIUM adult less 33 % (ITRUSST), obstetric (BMUS 2009). Up to the first there is no limit.
 TIMES: dict[str, dict[str, int]] = {
@@ -172,13 +173,18 @@ def power_of_two(exponent: Fraction) -> Fraction:
 
 
 def spent_by(train: Train, on_ns: int, limits: Limits) -> Mapping[str, Fraction]:
-    """Thermal dose of some time of a sonication, to which the time until it is cold again is given in proportion."""
-    numbers, heats = asked(train.waveform), rises(limits.inputs)
-    cooling, wave = exact(limits.inputs.cooling_s), train.waveform
-    if numbers is None or heats is None or cooling is None or not isinstance(wave, Sonication):
+    """Thermal dose of some time of a sonication, to which the time until it is cold again is given in proportion. By the
+    thermal index: as a rise of that many C in all tissues, of half as much time again, and nothing for the cooling."""
+    numbers, wave = asked(train.waveform), train.waveform
+    if numbers is None or not isinstance(wave, Sonication):
         return {}
     mean = ispta(isppa(numbers["amplitude_mpa_water"], limits.inputs), numbers)
-    if mean is None or limits.inputs.thermal == "ti":
+    if limits.inputs.thermal == "ti":
+        index = thermal_index(mean, limits)
+        minutes = F(on_ns, 10**9) / 60 * OFF_TIMES
+        return {} if index is None else dict.fromkeys(CEM43, cem43_min(min(index, F(60)), minutes))
+    heats, cooling = rises(limits.inputs), exact(limits.inputs.cooling_s)
+    if mean is None or heats is None or cooling is None:
         return {}
     lasts_s = F(wave.sonication_ms, 1000)
     minutes = F(on_ns, 10**9) * (1 + cooling / lasts_s) / 60

@@ -11,6 +11,7 @@ from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpaci
 from safety.modalities.tbs_numbers import BURSTS, PULSES_PER_BURST, RATE_IN_BURST
 
 _HUANG = "Huang et al. 2005, Neuron 45:201"
+_GAMBOA = "Gamboa et al. 2010, PMC2892066: twice as long turned the effect round"
 
 N_BURSTS = Declared(
     name="n_bursts",
@@ -73,8 +74,8 @@ TRAIN_TIME = Declared(
     integer=False,
     asked=False,
     down="less",
-    source=f"{_HUANG}: 40 s without a pause, of all segments together",
-    edition="2005, from memory",
+    source=f"{_HUANG}: 40 s without a pause, of all segments together; {_GAMBOA}",
+    edition="2005, from memory; 2010, abstract",
     status="unverified",
 )
 INTERVAL = Declared(
@@ -108,8 +109,8 @@ BUDGETS = (
         unit="pulses",
         high=600.0,
         integer=True,
-        source=f"{_HUANG}: one train of 600 pulses",
-        edition="2005, from memory",
+        source=f"{_HUANG}: one train of 600 pulses; {_GAMBOA}",
+        edition="2005, from memory; 2010, abstract",
         status="unverified",
     ),
     DeclaredBudget(

@@ -18,6 +18,7 @@ from safety.modalities.tus_numbers import (
     RISE,
     RISE_MAX_C,
     THERMAL_INDEX,
+    TI_TIME,
 )
 
 _SCOPES: tuple[Scope, ...] = ("session", "24h")
@@ -97,10 +98,20 @@ def _check_index(index: Fraction, limits: Limits) -> list[Reason]:
 
 
 def doses_min(ispta_w_cm2: Fraction, lasted_s: Fraction, whole_s: Fraction, limits: Limits) -> Doses:
-    """Minutes at 43 C of brain, bone and skin in `lasted_s` of `whole_s`; the time until it is cold counts as hot."""
+    """Minutes at 43 C of brain, bone and skin in `lasted_s` of `whole_s`; the time until it is cold counts as hot.
+
+    They are counted whichever alternative the file names, for another session of the day may name another. Where heat is
+    held by the thermal index, every tissue counts as that many C warmer, as the index is meant, and its time half as much
+    again, as the guideline takes a third off the index's times. A steady rise counts more than warming and cooling do
+    together, for the dose grows faster than the rise.
+    """
     simulated = heating(limits)
     if simulated is None:
-        return Doses(brain=Fraction(0), bone=Fraction(0), skin=Fraction(0))
+        index = _thermal_index(ispta_w_cm2, limits)
+        if index is None:
+            return Doses(brain=Fraction(0), bone=Fraction(0), skin=Fraction(0))
+        each = physics.cem43_per_min(index) * lasted_s * TI_TIME / 60
+        return Doses(brain=each, bone=each, skin=each)
     minutes = lasted_s * (whole_s + simulated.cooling_s) / whole_s / 60
     brain, bone, skin = (
         physics.cem43_per_min(rise * ispta_w_cm2) * minutes

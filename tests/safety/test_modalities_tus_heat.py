@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from safety import oracle_tus as second
+from safety.events import Now
+from safety.history import Past
 from safety.modalities import (
     Exposure,
     exposure,
@@ -19,7 +21,10 @@ from safety.modalities import (
 )
 from safety.modalities.tus_numbers import EDITION
 from safety.oracle_numbers import exact
+from safety.oracle_windows import Earlier
+from safety.windows import Session, exceeded
 from tests.safety.examples.tus import sonication
+from tests.safety.histories import history_with
 from tests.safety.modality_limits import codes, without_layers
 from tests.safety.tus_limits import SIMULATED, TUS, WIDE, by_both, indexed, with_inputs, with_time
 
@@ -144,9 +149,58 @@ def test_parts_spend_no_less_than_the_whole():
     assert sum(exposure(sonication(), span, 0.74).n_pulses for span in spans) >= 10
 
 
-def test_the_index_knows_no_dose_and_louder_is_more():
-    assert heat(sonication(), 4 * S, 0.74, indexed(TUS, 100.0)).cem43_bone_min == 0.0
-    assert second.spent_by(sonication(), 4 * S, indexed(TUS, 100.0)) == {}
+TISSUES = ("cem43_brain_min", "cem43_bone_min", "cem43_skin_min")
+
+
+@pytest.mark.parametrize("power", [100.0, 802.0, 1113.8, 1700.0, 3200.0])
+def test_by_the_index_every_tissue_is_as_many_degrees_warmer(power: float):
+    """Half as much again of 4 s, at 4^(TI - 6); by both hands, and the first never below the second."""
+    limits = indexed(TUS, power)
+    spent, oracle = heat(sonication(), 4 * S, 0.74, limits), second.spent_by(sonication(), 4 * S, limits)
+    mean = second.ispta(second.isppa(F("0.74"), limits.inputs), second.asked(sonication().waveform) or {})
+    index = second.thermal_index(mean, limits)
+    assert index is not None
+    assert set(oracle) == set(TISSUES)
+    for name in TISSUES:
+        got = exact(getattr(spent, name))
+        assert got is not None
+        assert float(got) == pytest.approx(6 / 60 * 4.0 ** float(index - 6), rel=1e-9, abs=2e-12)
+        assert 0 <= got - oracle[name] <= F(2, 10**12)
+    whole = heat(sonication(), 4 * S, 0.74, limits).cem43_bone_min
+    halves = 2 * heat(sonication(), 2 * S, 0.74, limits).cem43_bone_min
+    assert whole <= halves <= whole + 2e-12
+    assert heat(sonication(), -1, math.nan, limits) == spent  # an impossible span counts as the whole
+
+
+@pytest.mark.parametrize(
+    ("index", "seconds"), [("2", 4800), ("2.5", 2400), ("3", 600), ("4", 160), ("5", 40), ("6", 10)]
+)
+def test_the_table_of_the_index_stays_far_within_the_dose(index: str, seconds: int):
+    """Its times are those of a quarter to half a minute at 43 C: that they are meant as a rise of so many C shows here."""
+    dose = second.cem43_min(F(index), F(seconds, 60) * F(3, 2))
+    assert F("0.234") < dose < F("0.47")
+
+
+@pytest.mark.parametrize(("before", "good"), [(0.0, True), (1.99, True), (2.0, False)])
+def test_a_day_s_dose_holds_whatever_the_sessions_of_it_are_held_by(before: float, good: bool):
+    """A session by the dose in the morning and one by the index in the evening share the day's minutes."""
+    limits = indexed(TUS, 1700.0)
+    then = Past(
+        modality="tus", first_wall_ns=0, last_wall_ns=4 * S,
+        spent=Exposure(on_time_s=4.0, charge_c=0.0, n_pulses=10, cem43_brain_min=before),
+    )  # fmt: skip
+    spent = heat(sonication(), 4 * S, 0.74, limits)
+    now = Now(mono_ns=0, boot_ns=0, wall_ns=7200 * S)
+    session = Session(pulse=spent, train=spent, all=spent)
+    history = history_with(then)
+    found = {each.budget.name for each in exceeded(limits, history, session, now)}
+    assert ("cem43_brain_min" not in found) == good
+    earlier = Earlier(limits=limits, history=history)
+    used = second.spent_by(sonication(), 4 * S, limits)
+    assert any("cem43_brain_min in 24h" in each for each in earlier.over(used, 7200 * S)) != good
+
+
+def test_louder_is_more_dose_and_what_is_not_known_is_none():
     for limits in (with_inputs(TUS, thermal="ti"), with_inputs(TUS, transmission=None)):
         assert second.spent_by(sonication(), 4 * S, limits) == {}
     loud, asked, pause = (heat(sonication(), S, mpa, TUS).cem43_brain_min for mpa in (1e6, 0.74, 0.0))
