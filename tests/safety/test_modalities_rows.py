@@ -91,6 +91,7 @@ CONTACTS: dict[Modality, dict[str, object]] = {
     },
     "rtms": COIL,
     "tbs": COIL,
+    "ctbs": COIL,
     "dbs": CASED | {"most": 32, "area_high_cm2": 0.3},
     "scs": CASED | {"most": 64, "area_high_cm2": 0.5},
     "drg": CASED | {"most": 16, "area_high_cm2": 0.2},
@@ -103,6 +104,10 @@ INPUTS: dict[Modality, tuple[tuple[str, float, float, str], ...]] = {
     "tens": (("open_circuit_v", 1.0, 500.0, ""),),
     "rtms": (("motor_threshold_pct_mso", 15.0, 100.0, "motor_threshold_measured_on"),),
     "tbs": (("active_threshold_pct_mso", 15.0, 100.0, "active_threshold_measured_on"),),
+    "ctbs": (
+        ("active_threshold_pct_mso", 15.0, 100.0, "active_threshold_measured_on"),
+        ("motor_threshold_pct_mso", 15.0, 100.0, "motor_threshold_measured_on"),
+    ),
     "dbs": (LEAK, RECHARGE),
     "scs": (LEAK, RECHARGE),
     "drg": (LEAK, RECHARGE),

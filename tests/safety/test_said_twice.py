@@ -59,6 +59,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
         "INTEGER_MAX": 9_007_199_254_740_992, "ZERO": Fraction(0), "STEP_TOLERANCE": Fraction(1, 1_000_000_000),
     },
     "modalities/contacts": {"SHARE_TOLERANCE": Fraction(1, 1_000_000_000)},
+    "modalities/ctbs": {"NS": 1_000_000_000, "JOINED_NS": 900_000_000_000},
     "modalities/implanted": {"LEAKAGE_DAYS_MAX": 366, "NA_PER_UA": 1000, "US_PER_S": 1_000_000},
     "modalities/magnetic": {"THRESHOLD_LOW_PCT_MSO": 15.0, "THRESHOLD_HIGH_PCT_MSO": 100.0},
     "modalities/rtms": {"INTERVAL_LONG_S": 26, "INTERVAL_LONG_ABOVE_PCT_RMT": 110},
@@ -66,7 +67,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     "modalities/tens": {"ATTENTION_MA_CM2": 2, "LOAD_OHM": 500, "ROOT_STEP": 1_000_000_000},
     "modalities/tus_numbers": {
         "CEM43_BRAIN": 2.0, "CEM43_BONE": 16.0, "CEM43_SKIN": 21.0, "RISE_MAX_C": 2, "TRACK3_ISPPA_W_CM2": 190,
-        "TRACK3_ISPTA_MW_CM2": 720,
+        "TRACK3_ISPTA_MW_CM2": 720, "TI_TIME": Fraction(3, 2),
     },
     "modalities/tus_physics": {
         "IMPEDANCE_MRAYL": Fraction("1.48"), "PI_UP": Fraction("3.14159265358979323847"), "TIC_MW_CM": 40,
