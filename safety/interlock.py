@@ -58,12 +58,18 @@ def step(rules: Rules, state: State, event: Event, now: Now) -> Step:
 
 
 def _decide_late(rules: Rules, state: State, event: Event, now: Now, late_ns: int) -> Step:
-    """Whatever comes first after the interlock itself was late finds it tripped: nothing overtakes the next tick."""
-    if state.phase != "ARMED" or late_ns <= watchdogs.LATE_NS or isinstance(event, StopPressed):
+    """Whatever comes first after a sleep, a jump of the wall clock, or a time in which the interlock itself was late,
+    finds it tripped: nothing overtakes the next tick, and no budget or age is judged by such a clock."""
+    if state.phase != "ARMED" or isinstance(event, StopPressed):
         return _decide(rules, state, event, now)
-    late = trip(rules, state, trips.LATE, f"a tick came after {late_ns // 1_000_000} ms", now)
-    decided = _decide(rules, late.state, event, now)
-    return Step(decided.state, late.effects + decided.effects)
+    kind, detail = watchdogs.clocks_apart(state.watch, now), ""
+    if kind is None and late_ns > watchdogs.LATE_NS:
+        kind, detail = trips.LATE, f"a tick came after {late_ns // 1_000_000} ms"
+    if kind is None:
+        return _decide(rules, state, event, now)
+    down = trip(rules, state, kind, detail, now)
+    decided = _decide(rules, down.state, event, now)
+    return Step(decided.state, down.effects + decided.effects)
 
 
 def is_entry(before: State, event: Event, decided: Step) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from drivers.link import Status
+from drivers.link import Prepare, Status
 from drivers.stimulator import DeviceStatus
 from safety import trips
 from safety.events import Beat, Gone, PauseAsked, RelaySaid, Tick
 from safety.messages import Heartbeat, Pause
 from safety.watchdogs import evidence_trouble, observe, overdue
 from tests.safety.bench_device import MS
+from tests.safety.histories import history_with, past
 from tests.safety.strategies import hold
-from tests.safety.world import SFREQ_HZ, World, rules_of, tripped
+from tests.safety.world import SFREQ_HZ, T0, World, rules_of, tripped
 
 SLACK_NS = 100_000  # the uncertainty that the world's evidence declares
 
@@ -261,6 +263,32 @@ def test_a_jump_of_the_wall_clock_trips_either_way(by_ns: int, code: str):
     world.wall_offset_ns += by_ns
     world.tick()
     assert world.state.trip == code
+
+
+def test_nothing_is_decided_by_a_clock_that_jumped_before_the_next_tick():
+    """A day ahead no budget of a day has anything in it; after a sleep the newest sample looks as new as it was."""
+    for clock, by_ns, code in (
+        ("wall_offset_ns", 25 * 3_600_000 * MS, "ILK-243"),
+        ("wall_offset_ns", -25 * 3_600_000 * MS, "ILK-243"),
+        ("boot_offset_ns", 600_000 * MS, "ILK-242"),
+    ):
+        for act in (lambda world: world.ask(), lambda world: world.fire(1), lambda world: world.beat()):
+            world = armed()
+            setattr(world, clock, getattr(world, clock) + by_ns)
+            act(world)
+            assert tripped(world) == code
+            assert not world.permits()
+            assert not world.calls(Prepare)
+            world.run_ms(500)
+            assert world.device.output == 0.0
+    spent = history_with(past(T0.wall_ns - 7_200_000 * MS, on_time_s=3600.0))
+    world = World(msgspec.structs.replace(rules_of(), history=spent)).armed()
+    assert world.codes(world.ask()) == {"ILK-308"}
+    world.wall_offset_ns += 25 * 3_600_000 * MS
+    world.ask()
+    assert not world.permits()
+    world.stop()
+    assert world.state.trip == "ILK-243"
 
 
 @pytest.mark.parametrize(("late_ns", "code"), [(150 * MS, ""), (150 * MS + 1, "ILK-241")])
