@@ -14,7 +14,11 @@ from typing import TypeVar
 from safety.modalities.bounds import is_number, shown
 
 FILE = "limits.toml"
-TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+# Neither what moves a terminal nor what makes a line read otherwise than it is written: marks of direction, and nothing
+# that is not seen (Unicode TR36).
+TEXT = re.compile(
+    r"[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]{1,200}"
+)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Choice = TypeVar("Choice", bound=str)

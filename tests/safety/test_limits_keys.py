@@ -52,6 +52,7 @@ def test_an_unknown_key_is_refused_in_every_table(modality: Modality):
 
 WRONG: tuple[object, ...] = (
     *(True, False, [], [1], {"a": 1}, "", "2", "nan", "2026-01-01", "a\nb", "\x1b[2J", "\u2028", "x" * 201),
+    *("Am 2\u202e4 xam", "\u2066a", "a\u200bb", "a\xad", "\ufeffa", "\u200fa", "\u061ca", "a\U000e0041"),
     *(-1, 0, 1.5, datetime.date(2026, 1, 1), Raw("2026-01-01T00:00:00"), Raw("2026-01-01T00:00:00Z")),
     *(Raw("12:00:00"), Raw("nan"), Raw("+inf"), Raw("-inf"), Raw("1e999"), Raw("-0.0"), Raw("1" + "0" * 310)),
     *(Raw("9223372036854775808"), Raw("-1e-300"), Raw("1e300")),
