@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     else:
         for path, sequence in pressed.items():
             said = (
-                f"stopped (ledger entry {sequence})"
+                f"STOP taken, it goes to zero (ledger entry {sequence})"
                 if sequence is not None
                 else "NOT CONFIRMED: use the hardware stop"
             )

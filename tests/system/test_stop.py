@@ -127,7 +127,7 @@ def test_the_command_stops_and_says_so() -> None:
         took_ms = rig.zero_ms(since_ns, COMMAND_MS + RAMP_MS + SLACK_MS)
         print(f"\n`nociloop stop`: zero {took_ms:.0f} ms from exec")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("demo: stopped (ledger entry ")
+        assert done.stdout.startswith("demo: STOP taken, it goes to zero (ledger entry ")
         rig.ended_in_order()
         gone = stop_command(rig)
         assert (gone.returncode, gone.stdout.count("\n")) == (1, 1)
