@@ -109,24 +109,29 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
         running, pulses=running.pulses + max(0, delivery.n_pulses), ended=running.ended or delivery.ended
     )
     if state.before is not None and state.before.token == delivery.token:
-        return msgspec.structs.replace(state, before=noted)
+        return msgspec.structs.replace(_rests(rules, state, running, delivery), before=noted)
     if state.firing is not None and state.firing.token == delivery.token and not state.firing.renews:
         ended_ns = delivery.end_ns if delivery.ended else state.firing.ended_ns
         firing = msgspec.structs.replace(state.firing, pulses=noted.pulses, ended_ns=ended_ns)
         return msgspec.structs.replace(state, firing=firing)
     if state.running is None or state.running.token != delivery.token:
         return state
-    not_before_ns, train_end_ns = state.not_before_ns, state.train_end_ns
-    if delivery.ended and not isinstance(running.train.waveform, Hold):
-        train_end_ns = max(train_end_ns, delivery.end_ns)
-    if delivery.ended:
-        not_before_ns = max(not_before_ns, delivery.end_ns + interval_after_ns(running.train, rules.limits))
+    if not delivery.ended:
+        return msgspec.structs.replace(state, running=noted)
     return msgspec.structs.replace(
-        state, running=None if delivery.ended else noted, before=noted if delivery.ended else state.before,
-        not_before_ns=not_before_ns,
-        train_end_ns=train_end_ns,
-        watch=forget_status(state.watch) if delivery.ended else state.watch,
-    )  # fmt: skip
+        _rests(rules, state, running, delivery), running=None, before=noted, watch=forget_status(state.watch)
+    )
+
+
+def _rests(rules: Rules, state: State, running: Running, delivery: Delivery) -> State:
+    """The interval to the next train runs from the end of the last slice of this one, told in whatever order."""
+    rested_ns = delivery.end_ns + interval_after_ns(running.train, rules.limits)
+    held = isinstance(running.train.waveform, Hold)
+    return msgspec.structs.replace(
+        state,
+        not_before_ns=max(state.not_before_ns, rested_ns),
+        train_end_ns=state.train_end_ns if held else max(state.train_end_ns, delivery.end_ns),
+    )
 
 
 def _lapsed(state: State, running: Running, delivery: Delivery) -> bool:

@@ -120,6 +120,9 @@ class Ledger:
             if item.kind in self._said:
                 return
             self._said.add(item.kind)
+            # A file's name may hold bytes that are no text; the deciding thread sends and records what it is told.
+            told = item.text.encode("utf-8", "backslashreplace").decode("utf-8")
+            item = msgspec.structs.replace(item, text=told)
         self._news.append(item)
         try:
             os.write(self._wake_fd, b"!")

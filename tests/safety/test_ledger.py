@@ -191,6 +191,19 @@ def test_the_limits_file_is_watched(ledger: Ledger, tmp_path: Path, monkeypatch:
     assert [item.kind for item in heard(ledger) if isinstance(item, LedgerTrouble)] == ["limits_changed"]
 
 
+def test_a_file_whose_name_is_no_text_is_told_in_text(tmp_path: Path):
+    """Half a character in what the thread tells would end the deciding one when it sends it on."""
+    path = tmp_path / "limits-\udcff.toml"
+    path.write_bytes(b"limits")
+    ledger = Ledger(tmp_path / "ledger.jsonl", Watched(path=path, digest="0" * 64))
+    ledger.start()
+    (told,) = heard(ledger)
+    assert isinstance(told, LedgerTrouble)
+    assert told.text.startswith("limits-\\udcff.toml: digest")
+    assert msgspec.json.encode(told)
+    assert ledger.close(5.0)
+
+
 def test_a_limits_file_that_is_gone_has_changed(ledger: Ledger, tmp_path: Path):
     (tmp_path / "limits.toml").unlink()
     ledger.start()

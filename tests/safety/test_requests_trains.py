@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from drivers.link import Prepare
+import msgspec
+
+from drivers.link import Delivered, Prepare
+from drivers.stimulation import Delivery
 from tests.safety.bench_device import MS
 from tests.safety.strategies import pulses
 from tests.safety.worlds import armed
@@ -42,6 +45,31 @@ def test_the_interval_runs_from_the_actual_end():
     assert world.codes(world.ask()) == {"ILK-304"}
     world.run_ms(1)
     assert world.codes(world.ask()) == set()
+
+
+def test_the_interval_runs_from_the_last_pulse_that_is_told_even_after_an_end():
+    """A device that says too soon that a train has ended, and then tells of more of it."""
+    world = armed("rtms")
+    world.ask(pulses(n_pulses=40))
+    world.run_ms(1_000)
+    running = world.state.running
+    assert running is not None
+    world.host_answers = False
+    told = Delivery(
+        token=running.token, start_ns=world.mono_ns, end_ns=world.mono_ns, amplitude=0.0, n_pulses=0, ended=True,
+        confirmed=True,
+    )  # fmt: skip
+    world.host_says(Delivered(delivery=told))
+    assert world.state.running is None
+    after_ns = world.mono_ns + 500 * MS
+    for more in (0, 1):
+        late = msgspec.structs.replace(told, end_ns=after_ns, amplitude=10.0, n_pulses=more, ended=bool(more))
+        world.host_says(Delivered(delivery=late))
+        assert world.state.not_before_ns == after_ns + 6_000 * MS
+        assert world.state.train_end_ns == after_ns
+    world.host_says(Delivered(delivery=told))
+    assert world.state.not_before_ns == after_ns + 6_000 * MS
+    assert world.phase == "ARMED"
 
 
 def test_an_onset_after_the_interval_may_be_asked_before_its_end():
