@@ -7,15 +7,14 @@ file, before any test module can import pylsl; child processes inherit it.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.own_folder import own_folder
 from tests.second_try import SecondTry
 from tests.stalls import Watcher
 
@@ -35,44 +34,45 @@ level = -2
 """
 
 
-def _isolate_lsl() -> Path:
+def _isolate() -> Path:
     if "pylsl" in sys.modules:
         raise RuntimeError("pylsl was imported before tests/conftest.py could isolate it")
-    folder = Path(tempfile.mkdtemp(prefix="nociloop-lsl-"))
+    os.environ.setdefault(
+        "PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir()
+    )  # what pytest keeps for a look stays
+    folder = own_folder()
     config = folder / "lsl_api.cfg"
     config.write_text(CONFIG.format(session=f"nociloop-test-{uuid.uuid4().hex}"), encoding="utf-8")
     os.environ["LSLAPICFG"] = str(config)
+    (folder / "t").mkdir(mode=0o711)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "t")
     return folder
 
 
-_LSL_FOLDER = _isolate_lsl()
+_FOLDER = _isolate()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def lsl_config() -> Iterator[Path]:
-    """The private LSL configuration file; removed when the run ends."""
-    yield _LSL_FOLDER / "lsl_api.cfg"
-    shutil.rmtree(_LSL_FOLDER, ignore_errors=True)
+def lsl_config() -> Path:
+    """The private LSL configuration file."""
+    return _FOLDER / "lsl_api.cfg"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def runtime_directory() -> Iterator[Path]:
+def runtime_directory() -> Path:
     """Sockets of the rigs that the tests start: short paths, and never those of a session that really runs."""
-    path = Path(tempfile.mkdtemp(prefix="nl-"))
+    path = _FOLDER / "r"
+    path.mkdir(mode=0o700)
     os.environ["NOCILOOP_RUNTIME_DIR"] = str(path)
-    os.environ["NOCILOOP_STATE_DIR"] = str(path / "state")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_trust() -> Iterator[Path]:
+def no_trust() -> Path:
     """Nobody is trusted, and serials are kept here: never the store or the state of whoever runs the tests."""
-    path = Path(tempfile.mkdtemp(prefix="nociloop-trust-"))
-    os.environ["NOCILOOP_TRUST_DIR"] = str(path / "trust")
-    os.environ["NOCILOOP_STATE_DIR"] = str(path / "state")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    os.environ["NOCILOOP_TRUST_DIR"] = str(_FOLDER / "trust")
+    os.environ["NOCILOOP_STATE_DIR"] = str(_FOLDER / "state")
+    return _FOLDER
 
 
 def pytest_configure(config: pytest.Config) -> None:
