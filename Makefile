@@ -32,8 +32,11 @@ JOBS ?= 2
 campaign: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.campaign $(PROOFS) --budget-s $(BUDGET_S) --jobs $(JOBS)
 
+# Lines and branches of the decision core, whose bar is 100 %, and of its shell. `make coverage COVERAGE=--core`: the core alone
+COVERAGE ?=
+
 coverage: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.campaign.covering --budget-s $(BUDGET_S)
+	$(BIN)/python -m tests.campaign.covering --jobs $(JOBS) $(COVERAGE)
 
 bench: $(VENV)/.installed
 	$(BIN)/nociloop bench latency

@@ -206,7 +206,7 @@ def relay_said(state: State, closed: bool, now: Now) -> Step:
     if arming is None or closed != arming.step.startswith("close"):
         return Step(state)
     if arming.step in ("record", "device"):
-        return arming_failed(state, "ILK-335", "it opened while the device armed")
+        return arming_failed(state, arming, "ILK-335", "it opened while the device armed")
     if arming.step == "close_2":
         waiting = msgspec.structs.replace(arming, step="record", deadline_ns=now.mono_ns + RECORD_NS)
         return recorded(msgspec.structs.replace(state, arming=waiting), now)
@@ -248,14 +248,12 @@ def device_armed(rules: Rules, state: State, call: int, now: Now) -> Step:
     return Step(changed.state, said + changed.effects + allowed)
 
 
-def arming_failed(state: State, code: str, text: str) -> Step:
+def arming_failed(state: State, failed: Arming, code: str, text: str) -> Step:
     """Give up an arming: the relay opens, nothing was put out."""
-    if state.arming is None:
-        return Step(state)
     full = f"{REFUSALS[code][0]} ({text}); {REFUSALS[code][1]}"
-    effects = _answer(state.arming.peer, ok=False, code=code, text=full, state=state)
+    effects = _answer(failed.peer, ok=False, code=code, text=full, state=state)
     given_up = msgspec.structs.replace(state, arming=None)
-    if state.arming.step == "device":
+    if failed.step == "device":
         return Step(
             given_up, (OpenRelay(), *effects)
         )  # whether it armed is not known: the stop's end unmarks

@@ -13,7 +13,7 @@ from typing import assert_never
 
 import msgspec
 
-from drivers.link import CallFailed, Delivered, Done, Fired, Opened, Poll, Prepared, Status
+from drivers.link import CallFailed, Delivered, Done, Fired, FromHost, Opened, Poll, Prepared, Status
 from safety import arming, delivery, firing, requests, safing, trips, watchdogs
 from safety.events import (
     ActPresented,
@@ -38,7 +38,7 @@ from safety.events import (
 )
 from safety.modalities import rows
 from safety.safing import Step, trip
-from safety.state import Effect, EndProcess, OpenRelay, PetRelay, Rules, State, ToDevice
+from safety.state import Arming, Effect, EndProcess, OpenRelay, PetRelay, Rules, State, ToDevice
 from safety.storing import settlement
 
 BAD_FRAMES_MAX = 20
@@ -132,7 +132,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now) -> Step:
             assert_never(event)
 
 
-def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
+def _host_said(rules: Rules, state: State, message: FromHost, now: Now) -> Step:
     match message:
         case Status():
             return _status(rules, state, message, now)
@@ -151,7 +151,7 @@ def _host_said(rules: Rules, state: State, message: object, now: Now) -> Step:
         case CallFailed():
             return _call_failed(rules, state, message, now)
         case _:
-            return Step(state)
+            assert_never(message)
 
 
 def _status(rules: Rules, state: State, said: Status, now: Now) -> Step:
@@ -197,7 +197,7 @@ def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step
     if state.stopping is not None and state.stopping.call == said.call:
         return _stop_failed(rules, state, detail, now)
     if state.arming is not None and (state.arming.call == said.call or said.call <= 0):
-        return _and_cut(rules, arming.arming_failed(state, "ILK-336", detail), now)
+        return _and_cut(rules, arming.arming_failed(state, state.arming, "ILK-336", detail), now)
     if state.phase == "ARMED":
         return firing.failed(rules, state, said, now)
     if state.host == "opening" or said.call <= 0:
@@ -291,7 +291,7 @@ def _tick(rules: Rules, state: State, now: Now) -> Step:
         if found is not None:
             return found
     if state.arming is not None and now.mono_ns > state.arming.deadline_ns:
-        return _arming_overdue(rules, state, now)
+        return _arming_overdue(rules, state, state.arming, now)
     if state.stopping is not None and now.mono_ns > state.stopping.deadline_ns:
         return _stop_failed(rules, state, "the stop was not confirmed", now)
     if state.ending and state.stopping is None:
@@ -306,13 +306,12 @@ def _armed_trouble(rules: Rules, state: State, now: Now) -> Step | None:
     return requests.overdue_stage(rules, state, now) or delivery.not_ended(rules, state, now)
 
 
-def _arming_overdue(rules: Rules, state: State, now: Now) -> Step:
-    arming_ = state.arming
-    if arming_ is not None and arming_.step == "record":
-        return arming.arming_failed(state, "ILK-311", "that the rig is armed")
-    if arming_ is None or arming_.step != "device":
-        return arming.arming_failed(state, "ILK-335", f"no answer at {arming_.step if arming_ else ''}")
-    return _and_cut(rules, arming.arming_failed(state, "ILK-336", "no answer in time"), now)
+def _arming_overdue(rules: Rules, state: State, overdue: Arming, now: Now) -> Step:
+    if overdue.step == "record":
+        return arming.arming_failed(state, overdue, "ILK-311", "that the rig is armed")
+    if overdue.step != "device":
+        return arming.arming_failed(state, overdue, "ILK-335", f"no answer at {overdue.step}")
+    return _and_cut(rules, arming.arming_failed(state, overdue, "ILK-336", "no answer in time"), now)
 
 
 def _and_cut(rules: Rules, failed: Step, now: Now) -> Step:

@@ -169,8 +169,6 @@ def forget_status(watch: Watch) -> Watch:
 def device_trouble(state: State, now: Now) -> TripKind | None:
     """What the device's own status contradicts: its state, or output that nobody permitted."""
     watch, running = state.watch, state.running
-    if watch.host_ns == 0 or state.stopping is not None:
-        return None
     if watch.host_state in ("idle", "fault", "closed", "unknown"):
         return trips.DEVICE_STATE
     if watch.host_amplitude == 0.0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
 from safety.events import Asked, BadFrame, Beat, EndAsked, Event, FireAsked, Joined, PauseAsked
@@ -49,3 +51,5 @@ def event_of(body: bytes, known: bool) -> Event:
             return PauseAsked(pause=message)
         case End():
             return EndAsked(end=message)
+        case _:
+            assert_never(message)

@@ -1,12 +1,14 @@
 """`python -m tests.campaign.covering`: line and branch coverage of the decision core, whose bar is 100 %, and of its shell.
 
-One test file after another, each in a process of its own; a piece that was measured on this very code and these tests is not
-measured again. The shell's figure may only rise: it stands in tests/coverage.toml, and is raised there when it has risen.
+First the tests that need no process of their own, side by side, and of each property a few fixed examples; then those of
+real processes, which keep time, one file after another. What was measured on this very code and these tests is not measured
+again. The shell's figure may only rise: it stands in tests/coverage.toml, and is raised there when it has risen.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 import os
@@ -14,18 +16,24 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.campaign.mutating.trying import files as core_files
-from tests.campaign.proof import ROOT
+from tests.campaign.proof import ROOT, commit
+from tests.campaign.report import into_readme
 
 FLOOR = ROOT / "tests" / "coverage.toml"
-PIECE_S = 240.0
+BEGIN, END = "<!-- coverage -->", "<!-- /coverage -->"
+CODE = ("safety", "drivers")
+SIDE_BY_SIDE = ("tests/safety", "tests/drivers")
 # Tests of real processes that the shell of the interlock runs in; the rest of tests/system adds nothing to it.
 SYSTEM = (
     "test_stop", "test_sockets", "test_interlock_process", "test_kill_trials", "test_hosts_faults", "test_run",
     "test_bad_input",
 )  # fmt: skip
+PIECE_S = 1_800.0
 RC = """\
 [run]
 branch = true
@@ -45,54 +53,76 @@ exclude_also =
 """
 
 
-def pieces() -> list[Path]:
-    """Every test file that is measured, those of the core first."""
-    found = sorted((ROOT / "tests" / "safety").rglob("test_*.py")) + sorted(
-        (ROOT / "tests" / "drivers").glob("test_*.py")
-    )
-    return [*found, *(ROOT / "tests" / "system" / f"{name}.py" for name in SYSTEM)]
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tests that are measured together, and what pytest is told beside them."""
+
+    name: str
+    paths: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Of the code that is measured, and of every test that may take part."""
+        found = hashlib.sha256(repr(self).encode())
+        for folder in (*CODE, *SIDE_BY_SIDE, *self.paths):
+            for path in sorted((ROOT / folder).rglob("*.py")) or [ROOT / folder]:
+                found.update(path.read_bytes())
+        return found.hexdigest()[:12]
 
 
-def digest() -> str:
-    """Of the code that is measured."""
-    found = hashlib.sha256()
-    for folder in ("safety", "drivers"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            found.update(path.read_bytes())
-    return found.hexdigest()[:12]
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many lines and branches there are of a file or of some, and how many of them were reached."""
+
+    files: int
+    lines: int
+    of_lines: int
+    branches: int
+    of_branches: int
+
+    @property
+    def pct(self) -> float:
+        every = self.of_lines + self.of_branches
+        return 100.0 * (self.lines + self.branches) / every if every else 100.0
+
+    @property
+    def whole(self) -> bool:
+        return (self.lines, self.branches) == (self.of_lines, self.of_branches)
 
 
-def measure(folder: Path, budget_s: float) -> list[str]:
-    """Measure what is not measured yet; the pieces that are still missing, or failed."""
-    end_s, left = time.monotonic() + budget_s, []
-    folder.mkdir(parents=True, exist_ok=True)
-    for piece in pieces():
-        name = piece.relative_to(ROOT / "tests").with_suffix("").as_posix().replace("/", "-")
-        home = folder / f"{name}-{hashlib.sha256(piece.read_bytes()).hexdigest()[:8]}"
-        if (home / "done").exists():
-            continue
-        if time.monotonic() >= end_s or digest() != folder.name:
-            left.append(
-                f"{name}: not yet" if digest() == folder.name else f"{name}: the code has changed meanwhile"
-            )
-            continue
-        begun_s = time.monotonic()
-        why = _measure(piece, home)
-        print(f"{name}: {why or 'measured'} ({time.monotonic() - begun_s:.0f} s)", flush=True)
-        if why:
-            left.append(f"{name}: {why}")
-    return left
+def pieces(jobs: int, core_alone: bool) -> list[Piece]:
+    """All that is measured; for the core alone the tests of real processes are not asked."""
+    many = ("-p", "tests.campaign.fewer", "-n", str(jobs), "--dist", "worksteal")
+    found = [Piece("side-by-side", SIDE_BY_SIDE, many)]
+    return found if core_alone else [*found, *(Piece(name, (f"tests/system/{name}.py",)) for name in SYSTEM)]
 
 
-def _measure(piece: Path, home: Path) -> str:
+def measure(asked: Iterable[Piece], out: Path, end_s: float) -> tuple[list[Path], list[str]]:
+    """Where each piece's data lie, measured now or before; and a line for each that is missing, or whose tests failed."""
+    homes, left = [], []
+    for piece in asked:
+        home = out / f"{piece.name}-{piece.digest()}"
+        if not (home / "done").exists():
+            if time.monotonic() >= end_s:
+                left.append(f"{piece.name}: not yet, run it again")
+                continue
+            begun_s = time.monotonic()
+            why = _measure(piece, home)
+            print(f"{piece.name}: {why or 'measured'} ({time.monotonic() - begun_s:.0f} s)", flush=True)
+            if why:
+                left.append(f"{piece.name}: {why}")
+        homes.append(home)
+    return homes, left
+
+
+def _measure(piece: Piece, home: Path) -> str:
     """One piece; why it is not measured, empty when it is."""
-    home.mkdir(exist_ok=True)
-    for old in home.iterdir():
+    home.mkdir(parents=True, exist_ok=True)
+    for old in home.glob("data*"):
         old.unlink()
     rc = home / "rc"
     rc.write_text(RC.format(data=home / "data", root=ROOT), encoding="utf-8")
     words = [
-        "-m",
         "coverage",
         "run",
         f"--rcfile={rc}",
@@ -104,51 +134,104 @@ def _measure(piece: Path, home: Path) -> str:
         "-p",
         "no:cacheprovider",
     ]
+    before = piece.digest()
     with (home / "said").open("wb") as said:
         try:
             done = subprocess.run(
-                [sys.executable, *words, str(piece)],
+                [sys.executable, "-m", *words, *piece.words, *piece.paths],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, timeout=PIECE_S, check=False,
                 env=os.environ | {"HYPOTHESIS_STORAGE_DIRECTORY": str(home / "hypothesis")},
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return f"no end within {PIECE_S:g} s, see {home}/said"
+    if piece.digest() != before:
+        return "the code has changed meanwhile, run it again"
     if done.returncode != 0:
         return f"its tests fail, see {home}/said"
     (home / "done").touch()
     return ""
 
 
-def report(folder: Path) -> tuple[dict[str, dict[str, object]], float]:
-    """Each file of safety/ and of the core with what is missing of it, and the shell's figure in %."""
-    rc, out = folder / "rc", folder / "report.json"
-    rc.write_text(RC.format(data=folder / "combined", root=ROOT), encoding="utf-8")
-    for old in folder.glob("combined*"):
+def report(homes: Iterable[Path], out: Path) -> dict[str, dict[str, object]]:
+    """What `coverage` says of each file, all data together."""
+    rc, told = out / "rc", out / "report.json"
+    rc.write_text(RC.format(data=out / "combined", root=ROOT), encoding="utf-8")
+    for old in out.glob("combined*"):
         old.unlink()
-    data = [
-        str(path) for home in folder.iterdir() if (home / "done").exists() for path in home.glob("data.*")
-    ]
-    for words in (["combine", "--keep", "-q", *data], ["json", "-q", "-o", str(out)]):
+    data = [str(path) for home in homes for path in home.glob("data.*")]
+    if not data:
+        raise SystemExit(f"{out}: nothing is measured yet")
+    for words in (["combine", "--keep", "-q", *data], ["json", "-q", "-o", str(told)]):
         subprocess.run(
             [sys.executable, "-m", "coverage", words[0], f"--rcfile={rc}", *words[1:]],
             cwd=ROOT,
             check=True,
-            timeout=120.0,
+            timeout=300.0,
         )
-    files: dict[str, dict[str, object]] = json.loads(out.read_text(encoding="utf-8"))["files"]
-    core = set(core_files())
-    parts = [
-        _counts(found) for name, found in files.items() if name.startswith("safety/") and name not in core
+    files: dict[str, dict[str, object]] = json.loads(told.read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def counted(found: Iterable[dict[str, object]]) -> Counted:
+    """Of these files together."""
+    sums = [0, 0, 0, 0, 0]
+    for each in found:
+        summary = each["summary"]
+        assert isinstance(summary, dict)
+        for at, name in enumerate(
+            ("covered_lines", "num_statements", "covered_branches", "num_branches"), start=1
+        ):
+            sums[at] += summary[name]
+        sums[0] += 1
+    return Counted(*sums)
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`3, 7-9` of 3, 7, 8, 9."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][-1] + 1:
+            found[-1] = [found[-1][0], number]
+        else:
+            found.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+
+
+def told_of(name: str, found: dict[str, object]) -> str:
+    """The line of a file that is not whole: what share is reached, and which lines and branches are not."""
+    lines, branches = found["missing_lines"], found["missing_branches"]
+    assert isinstance(lines, list)
+    assert isinstance(branches, list)
+    jumps = [f"{begin}->{'end' if end < 0 else end}" for begin, end in branches if begin not in lines]
+    parts = [f"lines {spans(lines)}" if lines else "", f"branches {', '.join(jumps)}" if jumps else ""]
+    return f"{name}: {counted([found]).pct:.1f} %, without {'; '.join(filter(None, parts))}"
+
+
+def table(core: Counted, shell: Counted, floor_pct: float) -> str:
+    """As it stands in safety/README.md."""
+    head = "| measured | files | lines | branches | of both | bar | commit | day |\n|---|---|---|---|---|---|---|---|"
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    rows = [
+        f"| {name} | {of.files} | {of.lines:,} of {of.of_lines:,} | {of.branches:,} of {of.of_branches:,} | {of.pct:.1f} %"
+        f" | {bar} | {commit()} | {day} |"
+        for name, of, bar in (
+            ("decision core", core, "100 %"),
+            ("its shell", shell, f"{floor_pct:.1f} %, only rises"),
+        )
     ]
-    covered, every = (sum(part[at] for part in parts) for at in (0, 1))
-    return {name: files[name] for name in sorted(core & files.keys())}, 100 * covered / max(1, every)
+    return "\n".join([head, *rows])
 
 
-def _counts(found: dict[str, object]) -> tuple[int, int]:
-    summary = found["summary"]
-    assert isinstance(summary, dict)
-    covered = summary["covered_lines"] + summary["covered_branches"]
-    return covered, summary["num_statements"] + summary["num_branches"]
+def raised(floor_pct: float, shell_pct: float) -> float:
+    """The floor, kept in its file when it has risen by a tenth or more."""
+    measured_pct = int(shell_pct * 10) / 10
+    if measured_pct <= floor_pct:
+        return floor_pct
+    text = FLOOR.read_text(encoding="utf-8")
+    FLOOR.write_text(
+        text.replace(f"shell_pct = {floor_pct:.1f}", f"shell_pct = {measured_pct:.1f}"), encoding="utf-8"
+    )
+    return measured_pct
 
 
 def main() -> int:
@@ -156,34 +239,48 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.campaign.covering", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--budget-s", type=float, default=600.0, help="no piece starts later (%(default)s s)")
+    parser.add_argument(
+        "--core", action="store_true", help="the decision core alone: no tests of real processes"
+    )
+    parser.add_argument(
+        "--shell", action="store_true", help="say of each file of the shell, too, what is not reached"
+    )
+    parser.add_argument(
+        "--budget-s", type=float, default=3_600.0, help="no piece starts later (%(default)s s)"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes side by side (%(default)s)")
+    parser.add_argument("--report", action="store_true", help="put the figures into safety/README.md")
     parser.add_argument("--out", type=Path, default=ROOT / ".campaign" / "coverage")
     arguments = parser.parse_args()
-    folder = arguments.out / digest()
-    left = measure(folder, arguments.budget_s)
-    core, shell_pct = report(folder)
-    missing = 0
-    for name, found in core.items():
-        covered, every = _counts(found)
-        if covered < every:
-            missing += every - covered
-            lines, branches = found["missing_lines"], found["missing_branches"]
-            print(f"{name}: {every - covered} missing; lines {lines}, branches {branches}")
+    begun_s = time.monotonic()
+    asked = pieces(arguments.jobs, arguments.core)
+    homes, left = measure(asked, arguments.out, begun_s + arguments.budget_s)
+    files = report(homes, arguments.out)
+    names = set(core_files())
+    core = {name: found for name, found in sorted(files.items()) if name in names}
+    shell = {
+        name: found
+        for name, found in sorted(files.items())
+        if name.startswith("safety/") and name not in names
+    }
+    for name, found in (core | shell if arguments.shell else core).items():
+        if not counted([found]).whole:
+            print(told_of(name, found))
     floor_pct = float(tomllib.loads(FLOOR.read_text(encoding="utf-8"))["shell_pct"])
-    every = sum(_counts(found)[1] for found in core.values())
+    whole, round_it = counted(core.values()), counted(shell.values())
     print(
-        f"core: {every - missing} of {every} lines and branches; shell: {shell_pct:.1f} %, floor {floor_pct:.1f} %"
+        f"core: {whole.pct:.2f} %, {whole.lines + whole.branches:,} of {whole.of_lines + whole.of_branches:,} lines and"
+        f" branches of {whole.files} files; shell: {round_it.pct:.1f} %, floor {floor_pct:.1f} %;"
+        f" {time.monotonic() - begun_s:.0f} s"
     )
     for line in left:
         print(f"not measured: {line}")
-    if left:
-        return 1
-    if shell_pct >= floor_pct + 0.1:
-        text = FLOOR.read_text(encoding="utf-8")
-        FLOOR.write_text(
-            text.replace(f"shell_pct = {floor_pct:.1f}", f"shell_pct = {int(shell_pct * 10) / 10:.1f}")
-        )
-    return int(missing > 0 or shell_pct < floor_pct - 0.05)
+    if left or arguments.core:
+        return int(bool(left) or not whole.whole)
+    floor_pct = raised(floor_pct, round_it.pct)
+    if arguments.report:
+        into_readme(table(whole, round_it, floor_pct), BEGIN, END)
+    return int(not whole.whole or round_it.pct < floor_pct - 0.05)
 
 
 if __name__ == "__main__":

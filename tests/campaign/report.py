@@ -116,11 +116,11 @@ def failures(names: Sequence[str], folder: Path) -> Iterator[str]:
                     yield f"{name} {case.name} seed {each.seed}: {each.outcome}: {text}"
 
 
-def into_readme(text: str) -> None:
-    """Put the table between its marks."""
+def into_readme(text: str, opens: str = BEGIN, closes: str = END) -> None:
+    """Put a table between its marks."""
     page = README.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(opens)
+    _, end, after = rest.partition(closes)
     if not begin or not end:
-        raise ValueError(f"{README}: expected the marks {BEGIN} and {END}")
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{README}: expected the marks {opens} and {closes}")
+    README.write_text(f"{before}{opens}\n{text}\n{closes}{after}", encoding="utf-8")

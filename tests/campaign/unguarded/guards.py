@@ -140,8 +140,10 @@ def _fire_anything(
 def _unfailing(code: str) -> Callable[..., object]:
     safing = importlib.import_module("safety.safing")
 
-    def arming_failed(original: Callable[..., object], state: object, said: str, *more: object) -> object:
-        return safing.Step(state) if said == code else original(state, said, *more)
+    def arming_failed(
+        original: Callable[..., object], state: object, failed: object, said: str, *more: object
+    ) -> object:
+        return safing.Step(state) if said == code else original(state, failed, said, *more)
 
     return arming_failed
 
