@@ -23,6 +23,7 @@ from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_
 
 INTEGER_MAX = 2**53  # beyond it a float no longer tells neighbouring integers apart
 ZERO = Fraction(0)
+GREATEST = Fraction(float_info.max)
 STEP_TOLERANCE = Fraction(1, 10**9)  # relative; covers how a policy rounds to a step in floats, and no more
 
 
@@ -52,10 +53,7 @@ def exact(value: float) -> Fraction:
 
 def as_float(number: Fraction) -> float:
     """The nearest float to report; a quotient beyond all floats is reported as the greatest of its sign."""
-    try:
-        return float(number)
-    except OverflowError:
-        return float_info.max if number > 0 else -float_info.max
+    return float(max(-GREATEST, min(GREATEST, number)))
 
 
 def within(value: Fraction, low: float, high: float) -> bool:

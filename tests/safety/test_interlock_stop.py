@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from drivers.link import CallFailed, Done, Status
+from drivers.link import CallFailed, Done, Status, StopDevice
 from drivers.stimulation import Modality
 from drivers.stimulator import DeviceStatus
 from safety.events import Gone, HostGone, LedgerTrouble, PauseAsked, RelayGone, RelaySaid
@@ -16,7 +16,7 @@ from safety.messages import Pause
 from safety.modalities import interval_after_ns, ramp_down_ns
 from safety.oracle_ledger import check_ledger
 from safety.safing import STOP_SLACK_NS, stop_device
-from safety.state import OpenRelay
+from safety.state import OpenRelay, ToDevice
 from tests.safety.bench_device import MS
 from tests.safety.ledgers import genesis_of
 from tests.safety.strategies import valid_train
@@ -58,8 +58,11 @@ def test_a_stop_is_waited_for_as_long_as_its_own_way_takes(how: Literal["ramp", 
     world = running().run_ms(100)
     assert world.state.running is not None
     ramp_ns = ramp_down_ns(world.state.running.train) if how == "ramp" else 0
-    stopping = stop_device(world.rules, world.state, how, world.now).state.stopping
+    stopped = stop_device(world.rules, world.state, how, world.now)
+    stopping, call = stopped.state.stopping, world.state.call + 1
     assert stopping is not None and stopping.how == how
+    assert stopping.call == stopped.state.call == call
+    assert stopped.effects[0] == ToDevice(message=StopDevice(call=call, how=how))
     assert stopping.deadline_ns == world.mono_ns + ramp_ns + STOP_SLACK_NS
     assert (ramp_ns > 0) is (how == "ramp")
 

@@ -20,7 +20,9 @@ from safety import software
 SAFETY = Path(software.__file__).parent
 MODULES = (*software.DECIDING, "verify", "wire")
 NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
-    "acts": {"PASSPHRASE_CHARS_MIN": 12, "SCRYPT_N": 32_768, "SCRYPT_R": 8, "SCRYPT_P": 1},
+    "acts": {
+        "PASSPHRASE_CHARS_MIN": 12, "SCRYPT_N": 32_768, "SCRYPT_R": 8, "SCRYPT_P": 1, "REASON_CHARS_MAX": 300,
+    },
     "arming": {
         "PROOF_STEP_NS": 200_000_000, "RECORD_NS": 1_000_000_000, "DEVICE_ARM_NS": 3_000_000_000,
         "ARMING_MAX_NS": 90_000_000_000_000,
@@ -56,7 +58,8 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     },
     "wire": {"TEXT_MAX": 200},
     "modalities/bounds": {
-        "INTEGER_MAX": 9_007_199_254_740_992, "ZERO": Fraction(0), "STEP_TOLERANCE": Fraction(1, 1_000_000_000),
+        "INTEGER_MAX": 9_007_199_254_740_992, "ZERO": Fraction(0),
+        "GREATEST": Fraction(2**1024 - 2**971), "STEP_TOLERANCE": Fraction(1, 1_000_000_000),
     },
     "modalities/contacts": {"SHARE_TOLERANCE": Fraction(1, 1_000_000_000)},
     "modalities/ctbs": {"NS": 1_000_000_000, "JOINED_NS": 900_000_000_000},
