@@ -45,7 +45,9 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     "requests": {"DURABLE_NS": 250_000_000, "READY_NS": 2_000_000_000},
     "response": {"RESPONSE_MAX": 1_000_000_000_000.0},
     "safing": {"STOP_SLACK_NS": 150_000_000},
-    "store_records": {"LAST_OUT_NS": 75_000_000_000, "PAST_NS": 691_200_000_000_000},
+    "earlier": {
+        "COURSE_GAP_NS": 604_800_000_000_000, "LAST_OUT_NS": 75_000_000_000, "PAST_NS": 691_200_000_000_000,
+    },
     "verify": {"LINE_BYTES_MAX": 262_144},
     "watchdogs": {
         "POLL_NS": 25_000_000, "RELAY_NS": 150_000_000, "LEDGER_NS": 250_000_000, "LATE_NS": 150_000_000,
@@ -94,7 +96,12 @@ ARRAYS = {
     },
 }  # fmt: skip
 # A number or a yes that nobody gave is 0 or no, but for these.
-GIVEN: dict[str, int | bool] = {"Watch.beat_seq": -1, "Watch.progress": -1, "Allowed.may_rise": True}
+GIVEN: dict[str, int | bool] = {
+    "Course.number": 1,
+    "Watch.beat_seq": -1,
+    "Watch.progress": -1,
+    "Allowed.may_rise": True,
+}
 
 
 def module(name: str) -> ModuleType:
