@@ -15,9 +15,19 @@ from safety.limit_values import Contact, Limits
 from safety.limits import load
 from safety.modalities import Facts, check
 from tests.safety.examples import EXAMPLES as EXAMPLE_TRAINS
-from tests.safety.implanted_settings import CYLINDER, IMPLANTED, RING_3389, SLIM, both, of_area, pulse, wide
+from tests.safety.implanted_settings import (
+    CYLINDER,
+    IMPLANTED,
+    KOHM,
+    RING_3389,
+    SLIM,
+    both,
+    of_area,
+    pulse,
+    wide,
+)
 from tests.safety.modality_limits import codes, without_layers
-from tests.safety.strategies import caps_of, limits_of, valid_train, with_quantity
+from tests.safety.strategies import TODAY, caps_of, limits_of, valid_train, with_quantity
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
@@ -332,3 +342,24 @@ def test_a_way_back_by_a_small_case_is_judged_like_a_contact(modality: Modality)
     assert both(train, limits, wide(modality)) == ((), ())
     refused, _ = both(train, msgspec.structs.replace(limits, contacts=contacts), wide(modality))
     assert "area_cm2" in {r.quantity for r in refused}
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_an_output_more_than_there_are_contacts_is_refused_by_their_number_alone(modality: Modality):
+    limits, caps = without_layers(modality), wide(modality)
+    n = len(limits.contacts) + 1
+    outputs = tuple(Output(name=limits.contacts[0].name, share=-9.0) for _ in range(n))
+    train = msgspec.structs.replace(valid_train(modality), outputs=outputs)
+    found = check(train, limits, caps, Facts(today=TODAY, impedance_kohm=KOHM))
+    assert [(r.code, r.set_by) for r in found] == [("ILK-107", "protocol")]
+    assert f"{n} outputs, limits.toml has {n - 1} contacts" in found[0].text
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
+def test_the_second_phase_is_told_of_where_it_is_the_larger(modality: Modality):
+    limits, caps = of_area(without_layers(modality), 0.1), wide(modality)
+    high = next(r.high for r in limits.rows if r.quantity == "amplitude_ma")
+    for second_us, told in ((100.0, False), (50.0, True), (99.0, True), (101.0, False)):
+        train = pulse(modality, high + 0.001, 100.0, second_width_us=second_us)
+        texts = [r.text for r in both(train, limits, caps)[0] if r.quantity == "amplitude_ma"]
+        assert texts and any("of the second phase" in text for text in texts) is told, second_us
