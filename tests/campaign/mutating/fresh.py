@@ -83,7 +83,11 @@ class Fresh:
 
             def rank(name: str) -> tuple[int, bool, int]:
                 foreign = any(f"[{other}" in name for other in others)
-                return lately.get(name, len(lately)), foreign, reached.bucket(self._cpu_s(name))
+                return (
+                    lately.get(name, len(lately)),
+                    foreign,
+                    reached.bucket(self._known.cpu_s.get(name, 0.0)),
+                )
 
             usable.sort(key=lambda item: rank(item.nodeid))
             if found := forked.judged(usable, listener, self._cpu_s):

@@ -1,8 +1,8 @@
 """Code and tests, loaded and collected once; each mutant has a child of this process, and only the tests that reach it.
 
 The order: tests that noticed other mutants of the same function or file, then those that run its very line, then those that
-run its function; short ones first, a few of each test file in turn, more of those named alike. A test of which nothing is
-known comes last.
+run its function; short ones first, then those named as the function is, then those that run little else; a few of each test
+file in turn, more of those named alike. A test of which nothing is known comes last.
 """
 
 from __future__ import annotations
@@ -75,15 +75,24 @@ class Loaded:
         words = Path(file).stem.strip("_").split("_")
         nth: Counter[str] = Counter()
 
-        def rank(name: str) -> tuple[int, bool, bool, int, str]:
+        called = [
+            word[:5] for word in function.strip("()_").lower().replace(".", "_").split("_") if len(word) > 3
+        ]
+
+        def rank(name: str) -> tuple[int, bool, bool, bool, int, int, str]:
             length = reached.bucket(self._cpu_s(name))
             first = lately.get(name, len(lately)) if name in near and length < 2 else len(lately)
             test_file = name.partition("::")[0]
             nth[test_file] += 1
             turn = nth[test_file] // (4 * TURN if any(word in test_file for word in words) else TURN)
-            return first, name not in near, length >= 2, turn, test_file
+            breadth = self._known.breadth[name]
+            other = not any(word in name for word in called)
+            return first, name not in near, length >= 2, other, breadth.bit_length(), turn, test_file
 
-        ranks = {name: rank(name) for name in sorted(usable, key=lambda name: (self._cpu_s(name), name))}
+        def size(name: str) -> tuple[int, float, str]:
+            return self._known.breadth[name].bit_length(), self._cpu_s(name), name
+
+        ranks = {name: rank(name) for name in sorted(usable, key=size)}
         return [self._items[name] for name in sorted(ranks, key=lambda name: ranks[name])]
 
     def _cpu_s(self, name: str) -> float:

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -37,13 +38,17 @@ class Reached(msgspec.Struct, frozen=True):
 
 
 class Known:
-    """All that is known, as the questions are asked."""
+    """All that is known, as the questions are asked. `breadth`: how many functions of the core a test runs."""
 
     def __init__(self, pieces: Iterable[Reached]) -> None:
         self._pieces = tuple(pieces)
         self.cpu_s = {
             name: cpu_s for each in self._pieces for name, cpu_s in zip(each.tests, each.cpu_s, strict=True)
         }
+        self.breadth: Counter[str] = Counter()
+        for each in self._pieces:
+            for bits in each.functions.values():
+                self.breadth.update(_named(each, bits))
         self.failing = frozenset(name for each in self._pieces for name in each.failing)
 
     def of_line(self, file: str, line: int) -> set[str]:
