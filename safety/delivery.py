@@ -11,7 +11,7 @@ from safety.exposures import plus
 from safety.judging import allowed_now
 from safety.messages import DeliveryReport
 from safety.modalities import exposure, heat, interval_after_ns
-from safety.safing import Step, tell, trip
+from safety.safing import Step, rest_from, tell, trip
 from safety.state import Rules, Running, State
 from safety.watchdogs import forget_status
 
@@ -124,14 +124,16 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
 
 
 def _rests(rules: Rules, state: State, running: Running, delivery: Delivery) -> State:
-    """The interval to the next train runs from the end of the last slice of this one, told in whatever order."""
-    rested_ns = delivery.end_ns + interval_after_ns(running.train, rules.limits)
+    """The interval to the next train runs from the end of the last slice of this one, told in whatever order; so does the
+    rest after what was held."""
+    over_ns = delivery.end_ns + interval_after_ns(running.train, rules.limits)
     held = isinstance(running.train.waveform, Hold)
-    return msgspec.structs.replace(
+    noted = msgspec.structs.replace(
         state,
-        not_before_ns=max(state.not_before_ns, rested_ns),
+        not_before_ns=max(state.not_before_ns, over_ns),
         train_end_ns=state.train_end_ns if held else max(state.train_end_ns, delivery.end_ns),
     )
+    return rest_from(rules, noted, delivery.end_ns)
 
 
 def _lapsed(state: State, running: Running, delivery: Delivery) -> bool:

@@ -22,7 +22,7 @@ from safety.judging import (
 from safety.messages import Permit, Reason, Request
 from safety.modalities import check_facts, check_slew, interval_after_ns, ramp_down_ns, segment
 from safety.response import put_out
-from safety.safing import Step, tell, trip
+from safety.safing import Step, rest_from, tell, trip
 from safety.state import AskedFor, Firing, Rules, Running, State, ToDevice
 from safety.trips import REFUSALS
 from safety.watchdogs import evidence_trouble
@@ -193,7 +193,7 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
             not_before_ns=max(state.not_before_ns, rest_ns),
             train_end_ns=max(state.train_end_ns, firing.ended_ns),
         )
-        return Step(over)
+        return Step(rest_from(rules, over, firing.ended_ns))
     started = msgspec.structs.replace(
         state, firing=None, running=running, before=old or state.before, segments=had
     )

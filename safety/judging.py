@@ -62,7 +62,9 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         used={budget.name: used for budget, used in bound},
         budget={budget.name: budget.high for budget, _ in bound},
         scope={budget.name: budget.scope for budget, _ in bound},
-        not_before_ns=max(state.not_before_ns, _rested_ns(rules, now)),
+        not_before_ns=max(
+            state.not_before_ns, state.rested_ns if running is None else 0, _rested_ns(rules, now)
+        ),
         busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
         amplitude_now=level,
         amplitude_max=amplitude_ceiling(
@@ -202,6 +204,8 @@ def judge_start(rules: Rules, state: State, train: Train, start_ns: int, now: No
         reasons.append(reason("ILK-303"))  # over is what the device has told the end of
     elif going_on is not None:
         reasons += going_on  # the next segment of one train, which no interval parts
+    elif running is None and start_ns < state.rested_ns:
+        reasons.append(reason("ILK-304"))  # what was held must have been off for longer than it was on
     elif start_ns < state.not_before_ns or (running is not None and start_ns > running.until_ns):
         reasons.append(reason("ILK-305" if isinstance(train.waveform, Hold) else "ILK-304"))
     elif state.train_end_ns and start_ns < state.train_end_ns + interval_after_ns(train, rules.limits):

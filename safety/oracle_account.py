@@ -18,6 +18,7 @@ from safety.oracle import SESSION, budget, objections, spent_by
 from safety.oracle_carriers import amplitude_asked, charge_c, same_shape
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.oracle_numbers import Circumstances, exact, said
+from safety.oracle_runs import Runs
 from safety.oracle_segments import too_soon
 from safety.oracle_windows import Earlier, day_at
 from safety.state import Rules
@@ -45,10 +46,12 @@ class Account:
     pulses: int = 0
     more: dict[str, Fraction] = field(default_factory=dict)
     earlier: Earlier = field(init=False)
+    runs: Runs = field(init=False)
     wall_offset_ns: int = 0
 
     def __post_init__(self) -> None:
         self.earlier = Earlier(limits=self.rules.limits, history=self.rules.history)
+        self.runs = Runs(limits=self.rules.limits)
 
     # What it is told
 
@@ -77,6 +80,7 @@ class Account:
                 else:
                     course.go_on(onset_ns)
                     self.hold = course
+                    self.runs.begin(course, onset_ns)
             case CallFailed(call=call, code=code):
                 for course in self.courses:
                     if call in (course.prepare, course.fire):
@@ -105,6 +109,7 @@ class Account:
         course.onset_ns = onset_ns
         if isinstance(course.request.train.waveform, Hold):
             self.hold = course
+            self.runs.begin(course, onset_ns)
 
     def _told(self, delivery: Delivery) -> Iterator[str]:
         course = next((c for c in reversed(self.courses) if c.token == delivery.token), None)

@@ -82,7 +82,8 @@ GAP_S: Mapping[Modality, Fraction] = {
     **dict.fromkeys(("tacs", "tdcs", "trns"), F(1500)),
     **dict.fromkeys(("rtms", "tbs", "tens", "tus"), F(1800)),
     "ctbs": F(3600),  # Huang et al. 2005: 600 pulses act for an hour
-    **dict.fromkeys(("dbs", "scs", "drg", "pns"), F(300)),
+    **dict.fromkeys(("dbs", "scs", "drg"), F(300)),
+    "pns": F(1800),  # as long as the longest time without a pause, whose half it is
 }
 WASHOUT_S = F(86_400)  # own choice: a day before another modality
 COURSE_GAP_NS = 7 * DAY_NS  # own choice: a week between two courses, so that no 7 days hold parts of both

@@ -11,7 +11,7 @@ from drivers.stimulation import Hold
 from safety import trips
 from safety.events import Now
 from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
-from safety.modalities import interval_after_ns, ramp_down_ns
+from safety.modalities import interval_after_ns, ramp_down_ns, rest_after_ns
 from safety.state import (
     Effect,
     Latch,
@@ -85,6 +85,8 @@ def _ends_by(rules: Rules, state: State, ended_ns: int) -> State:
     tell of the end of what was fired and not answered."""
     running, firing = state.running, state.firing
     trains = [each for each in (running and running.train, firing and firing.request.train) if each]
+    if trains:
+        state = rest_from(rules, state, ended_ns)
     for train in (each for each in trains if not isinstance(each.waveform, Hold)):
         state = msgspec.structs.replace(
             state,
@@ -92,6 +94,14 @@ def _ends_by(rules: Rules, state: State, ended_ns: int) -> State:
             train_end_ns=max(state.train_end_ns, ended_ns),
         )
     return state
+
+
+def rest_from(rules: Rules, state: State, ended_ns: int) -> State:
+    """Where a modality asks for it, what was held without a pause is off for longer than it was on. It counts as granted."""
+    rest_ns = rest_after_ns(rules.limits.modality, state.dose.train)
+    if rest_ns == 0:
+        return state
+    return msgspec.structs.replace(state, rested_ns=max(state.rested_ns, ended_ns + rest_ns + 1))
 
 
 def trip(rules: Rules, state: State, kind: TripKind, detail: str, now: Now) -> Step:

@@ -158,6 +158,7 @@ class State(Value, frozen=True):
     before: Running | None = None
     not_before_ns: int = 0
     train_end_ns: int = 0
+    rested_ns: int = 0
     segments: Segments | None = None
     last_lapse_ns: int = 0
     lapses: tuple[int, ...] = ()

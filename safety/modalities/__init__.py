@@ -56,6 +56,7 @@ __all__ = [
     "quantities_of",
     "ramp_down_max_ns",
     "ramp_down_ns",
+    "rest_after_ns",
     "rows",
     "rules_of",
     "segment",
@@ -219,6 +220,11 @@ def ramp_down_max_ns(limits: Limits) -> int:
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """How long after the *actual* end of this train the next may start; 0 for a hold, which is renewed."""
     return rules_of(limits.modality).interval_after_ns(train, limits)
+
+
+def rest_after_ns(modality: Modality, run: Exposure) -> int:
+    """How long nothing may be held after holds without a pause between them that spent `run`."""
+    return rules_of(modality).rest_after_ns(run)
 
 
 def in_segments(modality: Modality) -> bool:

@@ -9,6 +9,7 @@ not what tissue can: each is asked, and the least counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -46,7 +47,14 @@ from safety.modalities.implanted_numbers import (
     SHARED,
     SPACING,
 )
-from safety.modalities.quantities import Declared, DeclaredBudget, Exposure, Facts, Formula
+from safety.modalities.quantities import (
+    Declared,
+    DeclaredBudget,
+    DeclaredSpacing,
+    Exposure,
+    Facts,
+    Formula,
+)
 from safety.modalities.reasons import (
     DENSITY,
     FACT_MISSING,
@@ -55,7 +63,7 @@ from safety.modalities.reasons import (
     TIMING,
     reason,
 )
-from safety.modalities.rules import CASE, DeclaredContacts, ModalityRules, WrongTrain, hold_of
+from safety.modalities.rules import CASE, DeclaredContacts, ModalityRules, WrongTrain, hold_of, no_rest
 from safety.modalities.shannon import charge_uc, k_of
 
 LEAKAGE_DAYS_MAX = 366  # own choice: a device is measured at least once a year
@@ -157,6 +165,8 @@ class Implanted:
     contacts: DeclaredContacts
     regimes: tuple[Regime, ...] = ()
     formulas: tuple[Formula, ...] = ()
+    spacing: tuple[DeclaredSpacing, ...] = SPACING
+    rest_after_ns: Callable[[Exposure], int] = no_rest
 
     @property
     def asked(self) -> tuple[Declared, ...]:
@@ -173,7 +183,7 @@ class Implanted:
         return ModalityRules(
             quantities=self.quantities,
             budgets=self.budgets,
-            spacing=SPACING,
+            spacing=self.spacing,
             formulas=(*FORMULAS, *self.formulas),
             contacts=self.contacts,
             inputs=INPUTS,
@@ -187,6 +197,7 @@ class Implanted:
             exposure=exposure,
             ramp_down_max_ns=ramp_down_max_ns,
             interval_after_ns=held.no_interval,
+            rest_after_ns=self.rest_after_ns,
         )
 
     def check(self, train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:

@@ -92,6 +92,11 @@ def no_heat(train: Train, span_ns: int, reached: float, limits: Limits) -> Expos
     return Exposure(on_time_s=0.0, charge_c=0.0, n_pulses=0)
 
 
+def no_rest(run: Exposure) -> int:
+    """What was held may be held again at once."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModalityRules:
     """One modality. `check`: every reason that refuses a train, but for slew, interval and budgets. `check_facts`: every
@@ -99,7 +104,8 @@ class ModalityRules:
     that would pass now. `exposure`: what a span of a train at an amplitude spends, rounded up; `heat`: what it spends
     besides, by what the limits say of the participant. `dates`: dated facts of [inputs] beside those of `inputs`.
     `steady`: what of a hold, beside its outputs, changes only while nothing comes out. `stop`: how output comes to zero
-    where nothing is broken. `interval_after_ns`: from the *actual* end of a train to the next onset. `in_segments`: a
+    where nothing is broken. `interval_after_ns`: from the *actual* end of a train to the next onset. `rest_after_ns`: how
+    long holds without a pause between them, that spent so much, are followed by none. `in_segments`: a
     train outlasts every lease and is asked for in several requests; then `segment` says what it has had when another one
     has begun, `goes_on` whether a request that starts at an instant belongs to it (None: it does not) and every reason why
     all together would be too much."""
@@ -123,6 +129,7 @@ class ModalityRules:
     ramp_down_max_ns: Callable[[Limits], int]
     interval_after_ns: Callable[[Train, Limits], int]
     heat: Callable[[Train, int, float, Limits], Exposure] = no_heat
+    rest_after_ns: Callable[[Exposure], int] = no_rest
     in_segments: bool = False
     segment: Callable[[Segments | None, Train, int], Segments | None] = no_segments
     goes_on: Callable[[Segments | None, Train, int, Limits], tuple[Reason, ...] | None] = never_goes_on

@@ -67,6 +67,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     "modalities/ctbs": {"NS": 1_000_000_000, "JOINED_NS": 900_000_000_000},
     "modalities/implanted": {"LEAKAGE_DAYS_MAX": 366, "NA_PER_UA": 1000, "US_PER_S": 1_000_000},
     "modalities/magnetic": {"THRESHOLD_LOW_PCT_MSO": 15.0, "THRESHOLD_HIGH_PCT_MSO": 100.0},
+    "modalities/pns": {"RUN_S": 1800.0},
     "modalities/rtms": {"INTERVAL_LONG_S": 26, "INTERVAL_LONG_ABOVE_PCT_RMT": 110},
     "modalities/shannon": {"PER_ONE": 100, "K_LEAST": -10, "K_MOST": 20},
     "modalities/tens": {"ATTENTION_MA_CM2": 2, "LOAD_OHM": 500, "ROOT_STEP": 1_000_000_000},

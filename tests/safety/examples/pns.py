@@ -34,8 +34,8 @@ PNS = Example(
         "total_ma": (0.0, 10.0),
         "charge_uc": (0.0, 2.9),
     },
-    most=most(2.2, 43_199.0, 302_399.0),
-    least_gaps=LEAST_GAPS,
+    most={**most(2.2, 43_199.0, 302_399.0), ("train", "on_time_s"): 1800.0},
+    least_gaps={**LEAST_GAPS, "gap_s": 1800.0},
     protocol={
         **SHARED,
         "amplitude_ma": {"max": 4.0},
