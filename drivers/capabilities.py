@@ -7,6 +7,10 @@ from typing import Literal
 from drivers.stimulation import Modality, Value
 
 Grade = Literal["simulated", "bench", "field"]
+# What a device may lack: the booleans of Capabilities by their names, and an onset that is known to some ms.
+Lack = Literal[
+    "ends_by_itself", "stops_on_link_loss", "reads_back", "confirms", "measures_impedance", "exact_onset"
+]
 Quantity = Literal[
     "amplitude_ma_pp",
     "frequency_hz",

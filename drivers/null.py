@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from drivers.capabilities import Capabilities, Envelope, Grade
+from drivers.capabilities import Capabilities, Envelope, Grade, Lack
 from drivers.stimulation import MODALITIES, Delivery, Hold, Train, duration_ns, is_whole, quantities
 from drivers.stimulator import (
     ConfigError,
@@ -73,6 +73,7 @@ class NullDevice:
     """Takes every call, keeps the order that a device would, and confirms each delivery as amplitude 0."""
 
     GRADE = GRADE
+    LACKS: tuple[Lack, ...] = ()
 
     def __init__(
         self, now_ns: Callable[[], int] = time.monotonic_ns, outputs: tuple[str, ...] = OUTPUTS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from drivers import open_device_codec as codec
-from drivers.capabilities import Capabilities
+from drivers.capabilities import Capabilities, Lack
 from drivers.open_device_codec import Line, LineError
 from drivers.open_device_dialogue import Dialogue
 from drivers.open_device_machine import GRADE, Machine
@@ -57,6 +57,9 @@ class OpenDevice:
     """
 
     GRADE = GRADE
+    LACKS: tuple[
+        Lack, ...
+    ] = ()  # the protocol asks for all of them; its onset each device tells when it is opened
 
     def __init__(
         self,

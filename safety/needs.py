@@ -6,10 +6,10 @@ device that ends or tells nothing can put out too long. Where nothing stands in,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal, assert_never
 
-from drivers.capabilities import Capabilities
+from drivers.capabilities import Capabilities, Lack
 from drivers.stimulation import Value
 from safety.limit_values import Limits
 from safety.messages import Row
@@ -19,9 +19,6 @@ from safety.messages import Row
 SHORT_LEASE_MS = 250
 COARSE_NS = 50_000_000  # as `firing.ONSET_SLACK_NS`: a later onset trips as one that nobody permitted
 
-Lack = Literal[
-    "ends_by_itself", "stops_on_link_loss", "reads_back", "confirms", "measures_impedance", "exact_onset"
-]
 Met = Literal["relay", "short_lease", "no_impedance_limit", "nothing"]
 
 
@@ -64,6 +61,11 @@ def would_refuse(limits: Limits, rows: tuple[Row, ...]) -> Iterator[tuple[Need, 
     """Of each need what this limits file leaves open, for whoever chooses a device; empty where it is met."""
     for need in NEEDS:
         yield need, " and ".join(IN_WORDS[each] for each in need.by if not _met(limits, rows, each))
+
+
+def needs_of(lacks: Collection[Lack]) -> tuple[Need, ...]:
+    """The rows of what a device lacks, for whoever chooses a driver."""
+    return tuple(need for need in NEEDS if need.lack in lacks)
 
 
 def _has(caps: Capabilities, lack: Lack) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import get_args
 
 import pytest
 
+from drivers.capabilities import Lack
 from drivers.open_device import OpenDevice
 from drivers.stimulator import (
     ConfigError,
@@ -38,6 +40,8 @@ async def test_capabilities_are_as_read(peer: Peer) -> None:
     assert (can.onset_latency_ns, can.stop_latency_ns, can.link_timeout_ms) == (500_000, 400_000, 250)
     assert can.envelopes["amplitude_ma_pp"].high == 4.0
     assert can.envelopes["amplitude_pct_mso"].high == 100.0
+    said = {each for each in get_args(Lack) if each != "exact_onset" and not getattr(can, each)}
+    assert said == set(OpenDevice.LACKS)
 
 
 async def test_what_an_earlier_life_left_running_is_cut_and_not_taken_for_ours(peer: Peer) -> None:

@@ -5,14 +5,29 @@ from __future__ import annotations
 import json
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
-from drivers import registry, verbs
+from drivers import listing, registry
+from drivers.capabilities import Lack
 from drivers.null import NullDevice
 from drivers.registry import find, registered
 from drivers.stimulator import ConfigError
+from sim.drivers_verb import app
+
+
+class Bare(NullDevice):
+    """A driver whose devices read nothing back and begin when they like."""
+
+    LACKS: tuple[Lack, ...] = ("reads_back", "exact_onset")
+
+
+class Odd(NullDevice):
+    """What it says is no lack."""
+
+    LACKS = ("a screen",)  # type: ignore[assignment]
 
 
 class Package(Distribution):
@@ -70,8 +85,8 @@ def test_what_is_no_driver_is_one_line(value: str) -> None:
 
 def test_the_list_shows_each_driver_and_says_which_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [NULL, OPEN, point("open_device", "gone:Gone", "other", "3")]
-    monkeypatch.setattr(verbs, "registered", lambda: registered(points))
-    rows = json.loads(CliRunner().invoke(verbs.app, ["list", "--json"]).stdout)
+    monkeypatch.setattr(listing, "registered", lambda: registered(points))
+    rows = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
     assert [(row["name"], row["distribution"], row["grade"]) for row in rows] == [
         ("null", "nociloop", "simulated"),
         ("open_device", "nociloop", "simulated"),
@@ -79,12 +94,48 @@ def test_the_list_shows_each_driver_and_says_which_are_refused(monkeypatch: pyte
     ]
     assert rows[0]["note"] == ""
     assert "twice" in rows[1]["note"]
-    text = CliRunner().invoke(verbs.app, ["list"])
+    text = CliRunner().invoke(app, ["list"])
     assert text.exit_code == 0
-    assert text.stdout.splitlines()[0].split() == ["name", "distribution", "version", "grade", "note"]
+    assert text.stdout.splitlines()[0].split() == [
+        "name",
+        "distribution",
+        "version",
+        "grade",
+        "lacks",
+        "note",
+    ]
     assert len(text.stdout.splitlines()) == 4
 
 
 def test_an_empty_list_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verbs, "registered", tuple)
-    assert CliRunner().invoke(verbs.app, ["list"]).exit_code == 0
+    monkeypatch.setattr(listing, "registered", tuple)
+    assert CliRunner().invoke(app, ["list"]).exit_code == 0
+
+
+def test_the_list_says_what_each_lacks_and_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = "tests.drivers.test_registry"
+    points = [
+        NULL,
+        point("bare", f"{here}:Bare"),
+        point("odd", f"{here}:Odd"),
+        point("x", "no_such_module:X"),
+    ]
+    monkeypatch.setattr(listing, "registered", lambda: registered(points))
+    assert CliRunner().invoke(app, ["list"]).stdout.splitlines()[1:] == [
+        "bare  nociloop      0.1.0    simulated  reads_back, exact_onset",
+        "    ILK-423  the device does not read its settings back: allowed with a watchdog relay with feedback",
+        "    ILK-426  the device's onset is too coarse: refused, another device: nothing stands in",
+        "null  nociloop      0.1.0    simulated  nothing",
+        "odd   nociloop      0.1.0    simulated  not said",
+        "x     nociloop      0.1.0    unknown    not said                 driver 'x' of nociloop 0.1.0 cannot be imported: "
+        "ModuleNotFoundError: No module named 'no_such_module'",
+    ]
+    rows = json.loads(CliRunner().invoke(app, ["list", "--json"]).stdout)
+    assert [row["lacks"] for row in rows] == [["reads_back", "exact_onset"], [], None, None]
+    assert [[need[0] for need in row["needs"]] for row in rows] == [["ILK-423", "ILK-426"], [], [], []]
+
+
+async def test_what_a_driver_says_it_lacks_is_what_its_device_lacks() -> None:
+    caps = await NullDevice().open()
+    said = {each for each in get_args(Lack) if each != "exact_onset" and not getattr(caps, each)}
+    assert said == set(NullDevice.LACKS)
