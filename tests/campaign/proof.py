@@ -63,7 +63,8 @@ class Proof:
     """One proof. `run(case, seed)` is one trial, in a worker's process; the same seed is the same trial.
 
     `code` names what a case was tried on: results of another digest count no more. Without it every result counts,
-    whatever the commit, and the report says how many are of the present one.
+    whatever the commit, and the report says how many are of the present one. `stands`: whether what a result rests on
+    is still as it was, where that is known of each alone.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Proof:
     load: Load = "none"
     timeout_s: float = 60.0
     code: Callable[[str], str] | None = None
+    stands: Callable[[Result], bool] | None = None
     seeds: Callable[[str], Sequence[int]] | None = None  # where a case is a list to its end: mutants, guards
 
 

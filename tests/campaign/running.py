@@ -131,7 +131,8 @@ def code_of(asked: Proof, case: Case) -> str:
 def counted(asked: Proof, case: Case, known: Sequence[Result]) -> list[Result]:
     """The results that count for a case."""
     code = code_of(asked, case)
-    return [each for each in known if each.case == case.name and each.code == code]
+    stands = asked.stands or (lambda _: True)
+    return [each for each in known if each.case == case.name and each.code == code and stands(each)]
 
 
 def bar_of(asked: Proof, case: Case, form: Form) -> int:

@@ -6,20 +6,23 @@ removed all tests must pass, else nothing that they notice means anything, and e
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import tomllib
 from pathlib import Path
 
-from tests.campaign.proof import ROOT, Case, Outcome, Proof, Void
+from tests.campaign.proof import Case, Outcome, Proof, Result, Void
+from tests.campaign.standing import digest
 from tests.campaign.unguarded.guards import Guard, guards
-from tests.campaign.unguarded.tried import CHILD_S, Found, prepare, tree_at_first, tried
+from tests.campaign.unguarded.reached import Fails, Known, file_of, measured, ordered, test_files
+from tests.campaign.unguarded.removing import touched
+from tests.campaign.unguarded.serving import Found, Held
 
 SUITE = "NOCILOOP_CAMPAIGN_IN_SUITE"
 CONTROL = "control: nothing removed"
 SHORT = ("stub: everything is permitted", "trip ILK-001: STOP was pressed", "tacs amplitude_ma_pp: no layer")
 ALLOWED = Path(__file__).parents[1] / "unguarded" / "allowed.toml"
+REMOVING = tuple(f"tests/campaign/unguarded/{name}.py" for name in ("guards", "removing"))
 
 
 @functools.cache
@@ -43,58 +46,100 @@ def cases() -> list[Case]:
     ]
 
 
+@functools.cache
 def code(_: str) -> str:
-    """Of all that is tried here, the tests with it: a guard is noticed by them or not."""
-    return tree_at_first()
+    """Of what takes guards out."""
+    return digest(REMOVING)
 
 
 @functools.cache
-def _prepared() -> None:
-    prepare()
+def _of_test(file: str) -> str:
+    return digest([file])
 
 
 @functools.cache
-def _control() -> Found:
-    """Once for this code, whichever process tries it first; where the suite runs, the suite itself is the control."""
-    if os.environ.get(SUITE) == "1":
-        return Found("unnoticed", "", 0, 0.0)
-    folder = ROOT / ".campaign"
-    folder.mkdir(exist_ok=True)
-    passed = folder / f"unguarded-control-{code('')}"
-    with (folder / "unguarded.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # bounded: whoever holds it waits for one run of the tests at most
-        if passed.exists():
-            return Found("unnoticed", "", 0, 0.0)
-        found = tried(None)
-        if found.answer == "unnoticed":
-            passed.touch()
-        return found
+def _of_all() -> str:
+    return digest(test_files())
+
+
+def stands(result: Result) -> bool:
+    """That a test noticed holds for as long as this test, and all that it imports, is as it was; any other answer, for
+    as long as all tests are."""
+    if "by" in result.measured:
+        return result.measured["stands"] == _of_test(str(result.measured["by"]))
+    if result.text.startswith("allowed: ") and result.case not in allowed():
+        return False
+    return result.measured.get("stands", "") == _of_all()
+
+
+@functools.cache
+def _held() -> Held:
+    """The tests, loaded in a process of their own, after it is known what they are."""
+    _of_all()
+    for file in test_files():
+        _of_test(file)
+    _by_name()
+    return Held(lambda name: _by_name()[name].remove if name else None)
+
+
+@functools.cache
+def _control() -> Known | str:
+    """Every test with nothing removed, or why that is nothing to go by."""
+    try:
+        return measured(_held())
+    except Fails as error:
+        return str(error)
 
 
 def run(case: str, seed: int) -> Outcome:
     """Remove one guard, and see who notices."""
     del seed
-    _prepared()
-    control = _control()
+    if os.environ.get(SUITE) == "1":  # the suite itself is the control
+        return _outcome(case, _tried_by_near(case))
+    known = _control()
+    if isinstance(known, str):
+        if case == CONTROL:
+            return Outcome("failed", f"with nothing removed: {known}", {"stands": _of_all()})
+        raise Void(f"the control failed: {known}")
     if case == CONTROL:
-        if control.answer != "unnoticed":
-            return Outcome("failed", f"with nothing removed: {control.text}")
-        return Outcome("held", "", {"tests": control.tests})
-    if control.answer != "unnoticed":
-        raise Void(f"the control failed: {control.text}")
-    guard = _by_name()[case]
-    found = tried(guard.remove, guard.near)
-    measured = {"took_s": round(found.took_s, 1), "tests": found.tests}
+        took_s = round(sum(known.took_s.values()))
+        return Outcome("held", "", {"tests": len(known.took_s), "tests_s": took_s, "stands": _of_all()})
+    guard, held = _by_name()[case], _held()
+    order = ordered(held.tests, known, touched(guard.remove), case, guard.near)
+    return _outcome(case, held.tried(case, order))
+
+
+def _tried_by_near(case: str) -> Found:
+    """Without a control nothing is known of the tests but their files."""
+    guard, held = _by_name()[case], _held()
+
+    def rank(number: int) -> tuple[int, int]:
+        stem = Path(file_of(held.tests[number])).stem
+        return min(
+            (at for at, word in enumerate(guard.near) if word in stem), default=len(guard.near)
+        ), number
+
+    return held.tried(case, sorted(range(len(held.tests)), key=rank))
+
+
+def _outcome(case: str, found: Found) -> Outcome:
+    """In words; a test that noticed must notice again, alone: else it was the machine that it noticed."""
+    took = {"took_s": round(found.took_s, 1), "tests": len(found.ran)}
+    of_all = {**took, "stands": _of_all()}
     if found.answer == "void":
-        return Outcome("void", found.text, measured)
+        return Outcome("void", found.text, of_all)
     if found.answer == "unnoticed" and case in allowed():
-        return Outcome("held", f"allowed: {allowed()[case]}", measured)
+        return Outcome("held", f"allowed: {allowed()[case]}", of_all)
     if found.answer == "unnoticed":
-        return Outcome("failed", "no test noticed", measured)
-    return Outcome("held", found.text, measured)
+        return Outcome("failed", "no test noticed", of_all)
+    again = _held().tried(case, found.by)
+    if again.answer != "noticed":
+        return Outcome("void", f"noticed once, and not again: {found.text}", of_all)
+    by = file_of(_held().tests[found.by[0]])
+    return Outcome("held", found.text, {**took, "by": by, "stands": _of_test(by)})
 
 
 PROOF = Proof(
-    name="unguarded", title=__doc__.partition("\n")[0], cases=cases, run=run, code=code, seeds=lambda _: (0,),
-    timeout_s=2 * CHILD_S + 100.0,
+    name="unguarded", title=__doc__.partition("\n")[0], cases=cases, run=run, code=code, stands=stands,
+    seeds=lambda _: (0,), timeout_s=7200.0,
 )  # fmt: skip

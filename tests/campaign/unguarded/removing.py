@@ -4,6 +4,21 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from pathlib import Path
+
+from tests.campaign.proof import ROOT
+
+_noted: list[set[str]] = []  # where it is only asked what would be taken out
+
+
+def touched(remove: Callable[[], None]) -> set[str]:
+    """The functions that a removal takes out, `file:name`; none of them is. Empty where it widens values only."""
+    _noted.append(set())
+    try:
+        remove()
+    finally:
+        found = _noted.pop()
+    return found
 
 
 def neutral(function: Callable[..., object], answer: Callable[..., object]) -> None:
@@ -14,6 +29,10 @@ def neutral(function: Callable[..., object], answer: Callable[..., object]) -> N
 def around(function: Callable[..., object], wrapper: Callable[..., object]) -> None:
     """From now on a call is `wrapper(original, *args, **kwargs)`; tables and names that hold the function hold this."""
     assert isinstance(function, types.FunctionType)
+    if _noted:
+        code = function.__code__
+        _noted[-1].add(f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_qualname}")
+        return
     original = types.FunctionType(
         function.__code__,
         function.__globals__,
@@ -40,5 +59,7 @@ def around(function: Callable[..., object], wrapper: Callable[..., object]) -> N
 
 def widen(value: object, **fields: object) -> None:
     """Set fields of a frozen value in place: whoever holds it holds the wider one."""
+    if _noted:
+        return
     for name, content in fields.items():
         object.__setattr__(value, name, content)
