@@ -4,10 +4,12 @@ be true: no output but in ARMED, no way from TRIPPED but a reset, STOP always ta
 
 from __future__ import annotations
 
+import functools
 from typing import cast
 
 from drivers.stimulation import MODALITIES, Modality
 from tests.campaign.proof import Case, Outcome, Proof
+from tests.campaign.standing import digest
 from tests.safety.exploring import explore
 
 STATES_MAX = {"coarse": 20_000, "fine": 300_000}
@@ -20,6 +22,12 @@ def cases() -> list[Case]:
         *(f"{modality} fine" for modality in ("tacs", "rtms")),
     ]
     return [Case(name=name, short=0, long=1, unit="explorations", measure="states") for name in names]
+
+
+@functools.cache
+def code(_: str) -> str:
+    """Of the interlock, the alphabet and what is held against each step."""
+    return digest(["tests/safety/exploring.py"])
 
 
 def run(case: str, seed: int) -> Outcome:
@@ -41,6 +49,6 @@ def run(case: str, seed: int) -> Outcome:
 
 
 PROOF = Proof(
-    name="exploration", title=" ".join(__doc__.split("\n\n")[0].split()), cases=cases, run=run,
+    name="exploration", title=" ".join(__doc__.split("\n\n")[0].split()), cases=cases, run=run, code=code,
     seeds=lambda _: (0,), timeout_s=7200.0,
 )  # fmt: skip

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.campaign.proof import Case, Outcome, Proof
+from tests.campaign.standing import digest
 from tests.safety import damages
 from tests.safety.damages import Damage
 from tests.safety.ledgers import session, write
@@ -53,9 +54,12 @@ def seeds(case: str) -> range:
     return range(-(-(len(samples()[sample]) + 1) // BYTES[kind])) if kind in BYTES else range(1)
 
 
+@functools.cache
 def code(case: str) -> str:
-    """Of the sample."""
-    return hashlib.sha256(samples()[case.partition(" of ")[2]]).hexdigest()[:16]
+    """Of the sample, of the damages and of what judges them."""
+    sample = samples()[case.partition(" of ")[2]]
+    judges = digest(["tests/safety/damages.py"])
+    return hashlib.sha256(judges.encode() + sample).hexdigest()[:16]
 
 
 def run(case: str, seed: int) -> Outcome:
