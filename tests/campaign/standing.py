@@ -30,7 +30,7 @@ def closure(files: Iterable[str]) -> set[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += _imports(name)
+            waiting += imports(name)
     return found
 
 
@@ -40,7 +40,8 @@ def _tree(name: str) -> ast.Module:
 
 
 @functools.cache
-def _imports(name: str) -> tuple[str, ...]:
+def imports(name: str) -> tuple[str, ...]:
+    """The files of this repository that a file itself imports."""
     return tuple({file for module in _modules(_tree(name)) for file in _files(module)})
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from tests.campaign import results
 from tests.campaign.proof import PROOFS, Case, Result, proof
-from tests.campaign.proofs.unguarded import SUITE
 from tests.campaign.report import HEAD, failures, into_readme, quantile, table
 from tests.campaign.running import TAG, bar_of, counted, run, tagged
 
@@ -25,8 +24,7 @@ def nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.parametrize("name", SHORT)
-def test_the_short_form_of_a_proof_holds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SUITE, "1")
+def test_the_short_form_of_a_proof_holds(name: str, tmp_path: Path) -> None:
     said: list[str] = []
     assert run([name], "short", tmp_path, jobs=2, budget_s=90.0, say=said.append), said
     known = results.load(tmp_path, name)

@@ -1,27 +1,29 @@
 """Tests of tests: the safety tests notice when the interlock permits everything, and when any single guard is removed.
 
-A case is a guard. *Held*: a test failed by its own words. *Failed*: no test noticed. The control comes first: with nothing
-removed all tests must pass, else nothing that they notice means anything, and every answer is void.
+A case is a guard. *Held*: a test failed by its own words, which passes with nothing removed. *Failed*: no test noticed.
+The control is a case of its own: with nothing removed all tests pass. A guard that is not noticed within some seconds is
+put off, void for now; tried again, it is tried to the end.
 """
 
 from __future__ import annotations
 
 import functools
-import os
+import hashlib
 import tomllib
 from pathlib import Path
 
-from tests.campaign.proof import Case, Outcome, Proof, Result, Void
+from tests.campaign.proof import Case, Outcome, Proof, Result
 from tests.campaign.standing import digest
 from tests.campaign.unguarded.guards import Guard, guards
-from tests.campaign.unguarded.reached import Fails, Known, file_of, measured, ordered, test_files
+from tests.campaign.unguarded.reached import FOLDER, Fails, file_of, known_of, measured, ordered, test_files
 from tests.campaign.unguarded.removing import touched
 from tests.campaign.unguarded.serving import Found, Held
+from tests.campaign.unguarded.tried import CHILD_S
 
-SUITE = "NOCILOOP_CAMPAIGN_IN_SUITE"
 CONTROL = "control: nothing removed"
 SHORT = ("stub: everything is permitted", "trip ILK-001: STOP was pressed", "tacs amplitude_ma_pp: no layer")
 ALLOWED = Path(__file__).parents[1] / "unguarded" / "allowed.toml"
+FIRST_CPU_S = 20.0
 REMOVING = tuple(f"tests/campaign/unguarded/{name}.py" for name in ("guards", "removing"))
 
 
@@ -38,12 +40,12 @@ def allowed() -> dict[str, str]:
 
 
 def cases() -> list[Case]:
-    """The control, and each guard once."""
+    """Each guard once, and the control."""
     control = Case(name=CONTROL, short=0, long=1, unit="guards")
-    return [control] + [
+    return [
         Case(name=name, short=int(name in SHORT), long=1, unit="guards", measure="took_s")
         for name in _by_name()
-    ]
+    ] + [control]
 
 
 @functools.cache
@@ -82,48 +84,35 @@ def _held() -> Held:
     return Held(lambda name: _by_name()[name].remove if name else None)
 
 
-@functools.cache
-def _control() -> Known | str:
-    """Every test with nothing removed, or why that is nothing to go by."""
-    try:
-        return measured(_held())
-    except Fails as error:
-        return str(error)
-
-
 def run(case: str, seed: int) -> Outcome:
     """Remove one guard, and see who notices."""
     del seed
-    if os.environ.get(SUITE) == "1":  # the suite itself is the control
-        return _outcome(case, _tried_by_near(case))
-    known = _control()
-    if isinstance(known, str):
-        if case == CONTROL:
-            return Outcome("failed", f"with nothing removed: {known}", {"stands": _of_all()})
-        raise Void(f"the control failed: {known}")
+    held = _held()
     if case == CONTROL:
-        took_s = round(sum(known.took_s.values()))
-        return Outcome("held", "", {"tests": len(known.took_s), "tests_s": took_s, "stands": _of_all()})
-    guard, held = _by_name()[case], _held()
-    order = ordered(held.tests, known, touched(guard.remove), case, guard.near)
-    return _outcome(case, held.tried(case, order))
+        return _control(held)
+    guard = _by_name()[case]
+    order = ordered(held.tests, known_of(held.tests), touched(guard.remove), case, guard.near)
+    late = FOLDER / "late" / hashlib.sha256(f"{case} {_of_all()}".encode()).hexdigest()[:16]
+    found = held.tried(case, order, cpu_s=CHILD_S if late.exists() else FIRST_CPU_S)
+    if found.answer == "void" and not found.by:
+        late.parent.mkdir(parents=True, exist_ok=True)
+        late.touch()
+    return _outcome(held, case, found)
 
 
-def _tried_by_near(case: str) -> Found:
-    """Without a control nothing is known of the tests but their files."""
-    guard, held = _by_name()[case], _held()
-
-    def rank(number: int) -> tuple[int, int]:
-        stem = Path(file_of(held.tests[number])).stem
-        return min(
-            (at for at, word in enumerate(guard.near) if word in stem), default=len(guard.near)
-        ), number
-
-    return held.tried(case, sorted(range(len(held.tests)), key=rank))
+def _control(held: Held) -> Outcome:
+    """All tests, with nothing removed."""
+    try:
+        known = measured(held)
+    except Fails as error:
+        return Outcome("failed", f"with nothing removed: {error}", {"stands": _of_all()})
+    took_s = round(sum(known.took_s.values()))
+    return Outcome("held", "", {"tests": len(known.took_s), "tests_s": took_s, "stands": _of_all()})
 
 
-def _outcome(case: str, found: Found) -> Outcome:
-    """In words; a test that noticed must notice again, alone: else it was the machine that it noticed."""
+def _outcome(held: Held, case: str, found: Found) -> Outcome:
+    """In words. The test that noticed must pass with nothing removed, and notice again alone: else it was no guard that
+    it noticed."""
     took = {"took_s": round(found.took_s, 1), "tests": len(found.ran)}
     of_all = {**took, "stands": _of_all()}
     if found.answer == "void":
@@ -132,10 +121,11 @@ def _outcome(case: str, found: Found) -> Outcome:
         return Outcome("held", f"allowed: {allowed()[case]}", of_all)
     if found.answer == "unnoticed":
         return Outcome("failed", "no test noticed", of_all)
-    again = _held().tried(case, found.by)
-    if again.answer != "noticed":
+    if held.tried("", found.by).answer != "unnoticed":
+        return Outcome("void", f"noticed with nothing removed: {found.text}", of_all)
+    if held.tried(case, found.by).answer != "noticed":
         return Outcome("void", f"noticed once, and not again: {found.text}", of_all)
-    by = file_of(_held().tests[found.by[0]])
+    by = file_of(held.tests[found.by[0]])
     return Outcome("held", found.text, {**took, "by": by, "stands": _of_test(by)})
 
 

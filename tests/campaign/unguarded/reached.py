@@ -15,12 +15,14 @@ from pathlib import Path
 import msgspec
 
 from tests.campaign.proof import ROOT
-from tests.campaign.standing import digest
+from tests.campaign.standing import digest, imports
 from tests.campaign.unguarded.serving import Held, Ran
+from tests.campaign.unguarded.tried import LAST
 
 FOLDER = ROOT / ".campaign" / "unguarded"
 PIECE_S = 3000.0  # traced, and beside others
 SLOW_S = 3.0
+UNKNOWN_S = 0.1
 
 
 class Fails(Exception):
@@ -76,16 +78,15 @@ def _add(known: Known, piece: _Piece, tests: Sequence[str], numbers: Sequence[in
 
 
 def _piece(held: Held, folder: Path, file: str, numbers: Sequence[int], wait: bool) -> _Piece | None:
-    path = folder / f"{Path(file).stem}-{digest([file])}.json"
+    path, names = _path(folder, file), [held.tests[number] for number in numbers]
     with path.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return None
-        if path.exists():
-            kept = msgspec.json.decode(path.read_bytes(), type=_Piece)
-            if all(held.tests[number] in kept.tests for number in numbers):
-                return kept
+        kept = _kept(path, names)
+        if kept is not None:
+            return kept
         tried = held.tried("", numbers, traced=True, until_s=PIECE_S)
         if tried.answer != "unnoticed":
             raise Fails(tried.text)
@@ -96,25 +97,50 @@ def _piece(held: Held, folder: Path, file: str, numbers: Sequence[int], wait: bo
         return piece
 
 
+def _path(folder: Path, file: str) -> Path:
+    return folder / f"{Path(file).stem}-{digest([file])}.json"
+
+
+def _kept(path: Path, names: Sequence[str]) -> _Piece | None:
+    """A piece that was measured, if it has all of its tests."""
+    if not path.exists():
+        return None
+    kept = msgspec.json.decode(path.read_bytes(), type=_Piece)
+    return kept if all(name in kept.tests for name in names) else None
+
+
+def known_of(tests: Sequence[str], folder: Path = FOLDER) -> Known:
+    """What has been measured of these tests so far."""
+    known = Known({}, {})
+    pieces: dict[str, list[int]] = {}
+    for number, test in enumerate(tests):
+        pieces.setdefault(file_of(test), []).append(number)
+    for file, numbers in pieces.items():
+        piece = _kept(_path(folder, file), [tests[number] for number in numbers])
+        if piece is not None:
+            _add(known, piece, tests, numbers)
+    return known
+
+
 def ordered(
     tests: Sequence[str], known: Known, touched: set[str], name: str, near: Sequence[str]
 ) -> list[int]:
     """All tests by number, those first that most likely notice: they go through what is taken out, are named like it,
-    stand in a file that is near it, and are quick."""
+    stand in a file that is near it, and are quick. Of a test that was not measured its file must say all this."""
     words = list(_words(name))
-    ranks = {file: _rank(file, near) for file in {file_of(test) for test in tests}}
-
-    through = set().union(*(known.through.get(name, ()) for name in touched))
+    modules = {place.partition(":")[0] for place in touched}
+    ranks = {file: _rank(file, modules, near) for file in {file_of(test) for test in tests}}
+    through = set().union(*(known.through.get(place, ()) for place in touched))
 
     def place(number: int) -> tuple[bool, bool, int, int, float]:
-        test, took_s = tests[number], known.took_s[number]
-        hits = sum(word in test for word in words)
+        test, took_s = tests[number], known.took_s.get(number)
+        file = file_of(test)
         return (
-            bool(touched) and number not in through,
-            took_s > SLOW_S,
-            -hits,
-            ranks[file_of(test)],
-            took_s,
+            bool(touched) and took_s is not None and number not in through,
+            Path(file).stem in LAST if took_s is None else took_s > SLOW_S,
+            -sum(word in test for word in words),
+            ranks[file],
+            UNKNOWN_S if took_s is None else took_s,
         )
 
     return sorted(range(len(tests)), key=place)
@@ -125,5 +151,7 @@ def _words(name: str) -> Iterator[str]:
     yield from (word for word in re.split(r"[^\w-]+", name) if "_" in word or "-" in word or len(word) > 6)
 
 
-def _rank(file: str, near: Sequence[str]) -> int:
-    return min((at for at, word in enumerate(near) if word in Path(file).stem), default=len(near))
+def _rank(file: str, modules: set[str], near: Sequence[str]) -> int:
+    """How far a test file is from what is taken out: by its name, then by what it imports."""
+    named = min((at for at, word in enumerate(near) if word in Path(file).stem), default=len(near))
+    return 2 * named + (not modules or modules.isdisjoint(imports(file)))

@@ -58,6 +58,7 @@ class Asked(msgspec.Struct, frozen=True):
     tests: tuple[int, ...]
     traced: bool
     until_s: float
+    cpu_s: float
 
 
 class Held:
@@ -84,10 +85,17 @@ class Held:
             raise RuntimeError("the tests cannot be collected: run them first")
 
     def tried(
-        self, name: str, tests: Sequence[int], *, traced: bool = False, until_s: float = CHILD_S
+        self,
+        name: str,
+        tests: Sequence[int],
+        *,
+        traced: bool = False,
+        until_s: float = CHILD_S,
+        cpu_s: float = CHILD_S,
     ) -> Found:
-        """Remove, and run these tests in this order until one notices, or the time is over."""
-        asked = Asked(name, tuple(tests), traced, until_s)
+        """Remove, and run these tests in this order until one notices. It is void when a time is over: `until_s` of the
+        clock, or, between two tests, `cpu_s` of the processor."""
+        asked = Asked(name, tuple(tests), traced, until_s, cpu_s)
         _send(self._asking, msgspec.json.encode(asked))
         return msgspec.json.decode(self._told(until_s + 60.0), type=Found)
 
@@ -223,6 +231,9 @@ def _run(session: pytest.Session, asked: Asked, falls_count: bool, begun_s: floa
         if listener.over:
             by = (number,)
             break
+        if time.process_time() > asked.cpu_s and after is not None:
+            words = f"unnoticed by the first {len(ran)} of {len(items)} tests, in {asked.cpu_s:g} s"
+            return Found("void", words, time.monotonic() - begun_s, by, ran)
     found = listener.found(0, time.monotonic() - begun_s)
     return Found(found.answer, found.text, found.took_s, by, ran, tuple(names))
 
