@@ -56,6 +56,11 @@ def watch_step(rules: Rules, before: State, event: Event, decided: Step) -> None
         _require(bool(after.trip) and after.asked is None and after.firing is None, "tripped, and going on")
     if isinstance(event, StopPressed) and before.phase == "ARMED":
         _require(any(isinstance(m, StopDevice) for m in sent), "STOP was not taken")
+    if after.dose is not before.dose:  # what has not changed was held against this when it came
+        _require_dose(rules, before, after)
+
+
+def _require_dose(rules: Rules, before: State, after: State) -> None:
     high = {b.name: b.high for b in rules.limits.budgets if b.scope == "session"}
     for name, most in high.items():
         spent = [getattr(part, name) for part in (after.dose.reserved, after.dose.coming)]

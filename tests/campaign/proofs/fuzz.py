@@ -15,7 +15,7 @@ from tests.campaign.proof import ROOT, Case, Outcome, Proof, Void
 RUNS = 20_000  # of a trial
 INPUT_S = 10  # one input that takes longer hangs
 RUN_S = 280.0
-LENGTH_MAX = {"frames": 2_000, "limits": 12_000, "verifier": 24_000}
+LENGTH_MAX = {"frames": 2_000, "talk": 6_000, "limits": 12_000, "verifier": 24_000}
 CORPUS = ROOT / ".campaign" / "fuzz"
 
 

@@ -91,7 +91,7 @@ def run(case: str, seed: int) -> Outcome:
     if case == CONTROL:
         return _control(held)
     guard = _by_name()[case]
-    order = ordered(held.tests, known_of(held.tests), touched(guard.remove), case, guard.near)
+    order = ordered(held.tests, known_of(held.tests), touched(guard.remove), case)
     late = FOLDER / "late" / hashlib.sha256(f"{case} {_of_all()}".encode()).hexdigest()[:16]
     found = held.tried(case, order, cpu_s=CHILD_S if late.exists() else FIRST_CPU_S)
     if found.answer == "void" and not found.by:

@@ -6,9 +6,13 @@ its own, kept for as long as the file, and all that it imports, stays as it is.
 
 from __future__ import annotations
 
+import ast
 import fcntl
+import functools
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +27,8 @@ FOLDER = ROOT / ".campaign" / "unguarded"
 PIECE_S = 3000.0  # traced, and beside others
 SLOW_S = 3.0
 UNKNOWN_S = 0.1
+NEAR = 3.0  # in the weight of a word: a test file that imports what is taken out
+FEW = 6  # functions: more are taken out for a code that they all may say
 
 
 class Fails(Exception):
@@ -122,36 +128,57 @@ def known_of(tests: Sequence[str], folder: Path = FOLDER) -> Known:
     return known
 
 
-def ordered(
-    tests: Sequence[str], known: Known, touched: set[str], name: str, near: Sequence[str]
-) -> list[int]:
-    """All tests by number, those first that most likely notice: they go through what is taken out, are named like it,
-    stand in a file that is near it, and are quick. Of a test that was not measured its file must say all this."""
-    words = list(_words(name))
+def ordered(tests: Sequence[str], known: Known, touched: set[str], name: str) -> list[int]:
+    """All tests by number, those first that most likely notice: they go through what is taken out, speak of it in rare
+    words, and are quick. Of a test that was not measured its text must say all this."""
     modules = {place.partition(":")[0] for place in touched}
-    ranks = {file: _rank(file, modules, near) for file in {file_of(test) for test in tests}}
+    words = {word for text in (name, *(touched if len(touched) < FEW else ())) for word in _words(text)}
+    weights = _weights(tuple(tests))
+    near = {
+        file: NEAR * (not modules.isdisjoint(imports(file))) for file in {file_of(test) for test in tests}
+    }
     through = set().union(*(known.through.get(place, ()) for place in touched))
 
-    def place(number: int) -> tuple[bool, bool, int, int, float]:
+    def place(number: int) -> tuple[bool, bool, float, float]:
         test, took_s = tests[number], known.took_s.get(number)
         file = file_of(test)
         return (
             bool(touched) and took_s is not None and number not in through,
             Path(file).stem in LAST if took_s is None else took_s > SLOW_S,
-            -sum(word in test for word in words),
-            ranks[file],
+            -near[file] - sum(weights[word] for word in sorted(words & _told(test))),
             UNKNOWN_S if took_s is None else took_s,
         )
 
     return sorted(range(len(tests)), key=place)
 
 
-def _words(name: str) -> Iterator[str]:
-    """Names and codes, not the words between them."""
-    yield from (word for word in re.split(r"[^\w-]+", name) if "_" in word or "-" in word or len(word) > 6)
+def _words(text: str) -> Iterator[str]:
+    """Its names and codes, and the parts of its names."""
+    for word in re.findall(r"ILK-\d+|\w+", text):
+        yield word
+        yield from (part for part in word.split("_") if part)
 
 
-def _rank(file: str, modules: set[str], near: Sequence[str]) -> int:
-    """How far a test file is from what is taken out: by its name, then by what it imports."""
-    named = min((at for at, word in enumerate(near) if word in Path(file).stem), default=len(near))
-    return 2 * named + (not modules or modules.isdisjoint(imports(file)))
+@functools.cache
+def _weights(tests: tuple[str, ...]) -> dict[str, float]:
+    """How much a word tells of the tests that have it: the rarer, the more."""
+    counts = Counter(word for test in tests for word in _told(test))
+    return {word: math.log(len(tests) / count) for word, count in counts.items()}
+
+
+@functools.cache
+def _told(test: str) -> frozenset[str]:
+    """All words of a test: of its name, its case, and its source."""
+    source = _sources(file_of(test)).get(re.sub(r"\[.*", "", test.rpartition("::")[2]), frozenset())
+    return source | frozenset(_words(test.partition("::")[2])) | frozenset(_words(Path(file_of(test)).stem))
+
+
+@functools.cache
+def _sources(file: str) -> dict[str, frozenset[str]]:
+    """The words of each test function of a file."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return {
+        node.name: frozenset(_words(ast.get_source_segment(text, node) or ""))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+    }

@@ -57,17 +57,18 @@ class Found(msgspec.Struct, frozen=True):
 class Listener:
     """Hears each test's verdict, and stops the run at the first that notices."""
 
-    def __init__(self, falls_count: bool) -> None:
+    def __init__(self, falls_count: bool, falls_max: int = FALLS_MAX) -> None:
         self.noticed = ""
         self.fallen: list[str] = []
         self.tests = 0
         self._falls_count = falls_count
+        self._falls_max = falls_max
         self._session: pytest.Session | None = None
 
     @property
     def over(self) -> bool:
         """Whether nothing more need be tried."""
-        return bool(self.noticed) or len(self.fallen) >= (1 if self._falls_count else FALLS_MAX)
+        return bool(self.noticed) or len(self.fallen) >= (1 if self._falls_count else self._falls_max)
 
     def found(self, status: int, took_s: float) -> Found:
         """What came of it."""
