@@ -12,10 +12,11 @@ import hashlib
 import tomllib
 from pathlib import Path
 
-from tests.campaign.proof import Case, Outcome, Proof, Result
+from tests.campaign.mutating import reached
+from tests.campaign.proof import ROOT, Case, Outcome, Proof, Result
 from tests.campaign.standing import digest
+from tests.campaign.unguarded.choosing import FOLDER, Fails, control, file_of, ordered, test_files
 from tests.campaign.unguarded.guards import Guard, guards
-from tests.campaign.unguarded.reached import FOLDER, Fails, file_of, known_of, measured, ordered, test_files
 from tests.campaign.unguarded.removing import touched
 from tests.campaign.unguarded.serving import Found, Held
 from tests.campaign.unguarded.tried import CHILD_S
@@ -84,6 +85,11 @@ def _held() -> Held:
     return Held(lambda name: _by_name()[name].remove if name else None)
 
 
+@functools.cache
+def _known() -> reached.Known:
+    return reached.load(ROOT / file for file in test_files())
+
+
 def run(case: str, seed: int) -> Outcome:
     """Remove one guard, and see who notices."""
     del seed
@@ -91,7 +97,7 @@ def run(case: str, seed: int) -> Outcome:
     if case == CONTROL:
         return _control(held)
     guard = _by_name()[case]
-    order = ordered(held.tests, known_of(held.tests), touched(guard.remove), case)
+    order = ordered(held.tests, _known(), touched(guard.remove), case)
     late = FOLDER / "late" / hashlib.sha256(f"{case} {_of_all()}".encode()).hexdigest()[:16]
     found = held.tried(case, order, cpu_s=CHILD_S if late.exists() else FIRST_CPU_S)
     if found.answer == "void" and not found.by:
@@ -103,17 +109,16 @@ def run(case: str, seed: int) -> Outcome:
 def _control(held: Held) -> Outcome:
     """All tests, with nothing removed."""
     try:
-        known = measured(held)
+        tests = control(held)
     except Fails as error:
         return Outcome("failed", f"with nothing removed: {error}", {"stands": _of_all()})
-    took_s = round(sum(known.took_s.values()))
-    return Outcome("held", "", {"tests": len(known.took_s), "tests_s": took_s, "stands": _of_all()})
+    return Outcome("held", "", {"tests": tests, "stands": _of_all()})
 
 
 def _outcome(held: Held, case: str, found: Found) -> Outcome:
     """In words. The test that noticed must pass with nothing removed, and notice again alone: else it was no guard that
     it noticed."""
-    took = {"took_s": round(found.took_s, 1), "tests": len(found.ran)}
+    took = {"took_s": round(found.took_s, 1), "tests": found.ran}
     of_all = {**took, "stands": _of_all()}
     if found.answer == "void":
         return Outcome("void", found.text, of_all)

@@ -6,50 +6,35 @@ Nothing is imported or collected again, and no removal sees another: the process
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import os
 import select
 import shutil
 import signal
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import CodeType, FrameType
 from typing import Literal, NoReturn
 
 import msgspec
 import pytest
 
-from tests.campaign.proof import ROOT
 from tests.campaign.unguarded.tried import CHILD_S, COMMON, TESTS, Listener, forget, remember_nothing
 
 FALLS_MAX = 300  # a test that says so by its own words is looked for among so many
 END_S = 1800.0  # collected beside others, at the lowest priority
 Removal = Callable[[], None]
-TRACED = (str(ROOT / "safety") + os.sep, str(ROOT / "drivers") + os.sep)
-
-
-class Ran(msgspec.Struct, frozen=True):
-    """One test: how long it took, and, where that was asked for, the functions that it went through, by number."""
-
-    took_s: float
-    reached: tuple[int, ...] = ()
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What came of a removal. `by`: the tests that noticed it, by number; `ran`: each test that ran, by number;
-    `names`: the functions that they went through, `file:name`."""
+    """What came of a removal. `by`: the tests that noticed it, by number; `ran`: how many ran."""
 
     answer: Literal["noticed", "unnoticed", "void"]
     text: str
     took_s: float
     by: tuple[int, ...] = ()
-    ran: dict[int, Ran] = {}
-    names: tuple[str, ...] = ()
+    ran: int = 0
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -57,7 +42,6 @@ class Asked(msgspec.Struct, frozen=True):
 
     name: str
     tests: tuple[int, ...]
-    traced: bool
     until_s: float
     cpu_s: float
 
@@ -90,13 +74,12 @@ class Held:
         name: str,
         tests: Sequence[int],
         *,
-        traced: bool = False,
         until_s: float = CHILD_S,
         cpu_s: float = CHILD_S,
     ) -> Found:
         """Remove, and run these tests in this order until one notices. It is void when a time is over: `until_s` of the
         clock, or, between two tests, `cpu_s` of the processor."""
-        asked = Asked(name, tuple(tests), traced, until_s, cpu_s)
+        asked = Asked(name, tuple(tests), until_s, cpu_s)
         _send(self._asking, msgspec.json.encode(asked))
         return msgspec.json.decode(self._told(until_s + 60.0), type=Found)
 
@@ -219,51 +202,17 @@ class _Loop:
 def _run(session: pytest.Session, asked: Asked, falls_count: bool, begun_s: float) -> Found:
     listener = Listener(falls_count, FALLS_MAX)
     session.config.pluginmanager.register(listener)
-    ran: dict[int, Ran] = {}
-    names: dict[str, int] = {}
     by: tuple[int, ...] = ()
     items = [session.items[number] for number in asked.tests]
+    ran = 0
     for number, item, after in zip(asked.tests, items, [*items[1:], None], strict=True):
-        at_s = time.perf_counter()
-        with _tracing(asked.traced) as codes:
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
-        reached = tuple({names.setdefault(name, len(names)) for name in _named(codes)})
-        ran[number] = Ran(round(time.perf_counter() - at_s, 4), reached)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+        ran += 1
         if listener.over:
             by = (number,)
             break
         if time.process_time() > asked.cpu_s and after is not None:
-            words = f"unnoticed by the first {len(ran)} of {len(items)} tests, in {asked.cpu_s:g} s"
+            words = f"unnoticed by the first {ran} of {len(items)} tests, in {asked.cpu_s:g} s"
             return Found("void", words, time.monotonic() - begun_s, by, ran)
     found = listener.found(0, time.monotonic() - begun_s)
-    return Found(found.answer, found.text, found.took_s, by, ran, tuple(names))
-
-
-@contextlib.contextmanager
-def _tracing(wanted: bool) -> Iterator[set[CodeType]]:
-    """The code of every Python function that is called meanwhile, in any thread."""
-    codes: set[CodeType] = set()
-
-    def called(frame: FrameType, event: str, argument: object) -> None:
-        codes.add(frame.f_code)
-
-    if wanted:
-        threading.settrace(called)
-        sys.settrace(called)
-    try:
-        yield codes
-    finally:
-        if wanted:
-            sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
-
-
-def _named(codes: set[CodeType]) -> Iterator[str]:
-    for code in codes:
-        if code.co_filename.startswith(TRACED):
-            yield _name(code)
-
-
-@functools.cache
-def _name(code: CodeType) -> str:
-    return f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_qualname}"
+    return Found(found.answer, found.text, found.took_s, by, ran)
