@@ -172,7 +172,7 @@ def _act_problem(rules: Rules, state: State, event: ActPresented, now: Now) -> s
         return "ILK-333"
     if act.act == "arm" and not act.expires_wall_ns - now.wall_ns <= ARMING_MAX_NS:
         return "ILK-338"
-    fits = state.phase == "READY" if act.act == "arm" else state.phase == "TRIPPED" and state.stopping is None
+    fits = state.phase == ("READY" if act.act == "arm" else "TRIPPED")
     if not fits or state.arming is not None or state.stopping is not None:
         return "ILK-334"
     if act.act == "arm" and clocks_apart(state.watch, now) is not None:

@@ -84,7 +84,7 @@ class Table:
         """The option that the value equals, None (reported) where it equals none."""
         value = self._take(key)
         for option in options:
-            if type(value) is str and value == option:
+            if value == option:
                 return option
         self.refuse(key, " or ".join(f'"{option}"' for option in options))
         return None
