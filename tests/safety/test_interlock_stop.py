@@ -21,7 +21,7 @@ from tests.safety.bench_device import MS
 from tests.safety.ledgers import genesis_of
 from tests.safety.strategies import valid_train
 from tests.safety.world import World, first_state, rules_of, tripped
-from tests.safety.worlds import WORLDS, armed, ready, running, stops
+from tests.safety.worlds import WORLDS, armed, ready, running, running_rtms, stops
 
 
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
@@ -65,6 +65,20 @@ def test_a_stop_is_waited_for_as_long_as_its_own_way_takes(how: Literal["ramp", 
     assert stopped.effects[0] == ToDevice(message=StopDevice(call=call, how=how))
     assert stopping.deadline_ns == world.mono_ns + ramp_ns + STOP_SLACK_NS
     assert (ramp_ns > 0) is (how == "ramp")
+
+
+@pytest.mark.parametrize("how", ("ramp", "cut"))
+def test_what_a_stop_ends_is_over_at_its_deadline_and_no_sooner_than_was_known(how: Literal["ramp", "cut"]):
+    world = running_rtms()
+    assert world.state.running is not None
+    interval_ns = interval_after_ns(world.state.running.train, world.rules.limits)
+    for known_ns in (0, 10**18):
+        state = msgspec.structs.replace(world.state, not_before_ns=known_ns, train_end_ns=known_ns)
+        after = stop_device(world.rules, state, how, world.now).state
+        assert after.stopping is not None
+        ended_ns = after.stopping.deadline_ns
+        assert after.train_end_ns == max(known_ns, ended_ns)
+        assert after.not_before_ns == max(known_ns, ended_ns + interval_ns)
 
 
 def test_stop_ramps_and_a_second_one_cuts():

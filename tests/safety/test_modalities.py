@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.stimulation import Modality, Output, Train, amplitude, amplitude_quantity, is_whole, quantities
+from drivers.stimulation import (
+    Hold,
+    Modality,
+    Output,
+    Train,
+    amplitude,
+    amplitude_quantity,
+    is_whole,
+    quantities,
+)
 from safety.limits import load
 from safety.messages import Reason, Row
 from safety.modalities import (
@@ -24,6 +33,7 @@ from safety.modalities import (
     check_slew,
     exposure,
     formulas_of,
+    implanted,
     interval_after_ns,
     is_down,
     quantities_of,
@@ -46,6 +56,23 @@ from tests.safety.strategies import (
     valid_train,
     with_quantity,
 )
+
+
+def test_pulses_are_read_from_no_other_current():
+    for modality in ("tacs", "rtms", "tus"):
+        with pytest.raises(WrongTrain):
+            implanted.carried(valid_train(modality))
+
+
+@pytest.mark.parametrize(
+    ("own", "other"), [("tacs", "rtms"), ("rtms", "tacs"), ("tus", "tbs"), ("dbs", "tacs")]
+)
+def test_what_kind_of_waveform_it_is_stands_in_the_refusal(own: Modality, other: Modality):
+    wave = valid_train(other).waveform
+    odd = msgspec.structs.replace(valid_train(own), waveform=wave)
+    (found,) = (r for r in check(odd, limits_of(own), caps_of(own), FACTS) if r.code == "ILK-106")
+    kind = f"Hold of {type(wave.carrier).__name__}" if isinstance(wave, Hold) else type(wave).__name__
+    assert f"a {kind} of '{own}'" in found.text
 
 
 @pytest.mark.parametrize(("modality", "other"), list(itertools.permutations(MODALITIES, 2)))

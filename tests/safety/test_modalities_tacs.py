@@ -278,6 +278,15 @@ def test_slew_is_the_rise_over_the_ramp():
     assert slew(hold(1.0, ramp_up_ms=1000), 0.0, limits_with("slew_ma_per_s", max=math.nextafter(1.0, 0.0)))
 
 
+def test_what_does_not_rise_needs_no_limit_of_rising():
+    limits = limits_of("tacs")
+    bare = msgspec.structs.replace(
+        limits, rows=tuple(r for r in limits.rows if r.quantity != "slew_ma_per_s")
+    )
+    assert slew(hold(1.0), 1.0, bare) == slew(hold(0.5), 1.0, bare) == ()
+    assert [r.code for r in slew(hold(math.nextafter(1.0, 2.0)), 1.0, bare)] == ["ILK-110"]
+
+
 @pytest.mark.parametrize("now", [math.nan, math.inf, -1.0, None, True, "1"])
 def test_an_output_that_cannot_be_told_counts_as_zero(now: float):
     assert slew(hold(1.0, ramp_up_ms=1000), now) == ()

@@ -278,3 +278,8 @@ def with_response(ledger: Ledger, **bent: int) -> Ledger:
     response = msgspec.structs.replace(limits.response, **bent)
     rules = msgspec.structs.replace(genesis.rules, limits=msgspec.structs.replace(limits, response=response))
     return [msgspec.structs.replace(genesis, rules=rules), *ledger[1:]]
+
+
+def test_the_first_nanosecond_of_output_acts():
+    for until_ns, acting in ((0, False), (1, True), (2, True)):
+        assert note(FALLS, put_out(Response(), until_ns), 1.0, 1).acting is acting

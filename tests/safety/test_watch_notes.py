@@ -234,12 +234,6 @@ def test_a_state_of_the_device_that_ends_output(word: str):
     world = holding()
     assert device_trouble(told(world.state, 0.0, word), world.now) == trips.DEVICE_STATE
     assert device_trouble(told(world.state, 0.0, "armed"), world.now) is None
-    unheard = told(world.state, 9.0, word)
-    unheard = msgspec.structs.replace(unheard, watch=msgspec.structs.replace(unheard.watch, host_ns=0))
-    assert device_trouble(unheard, world.now) is None
-    world.stop()
-    assert world.state.stopping is not None
-    assert device_trouble(told(world.state, 9.0, word), world.now) is None
 
 
 def test_how_much_of_what_is_permitted_may_be_told_to_come_out():
