@@ -11,7 +11,7 @@ from safety.exposures import plus
 from safety.judging import allowed_now
 from safety.messages import DeliveryReport
 from safety.modalities import exposure, heat, interval_after_ns
-from safety.safing import Step, rest_from, tell, trip
+from safety.safing import Step, rest_from, stop_device, tell, trip
 from safety.state import Rules, Running, State
 from safety.watchdogs import forget_status
 
@@ -28,9 +28,7 @@ def delivered(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:
     """Take a slice into the dose; more than was permitted, or what nobody permitted, trips."""
     running = _permitted(state, delivery.token)
     if running is None:
-        if state.phase == "ARMED":
-            return trip(rules, state, trips.UNASKED, f"token {delivery.token}", now)
-        return Step(state)  # the last slices of what a stop ended
+        return _stray(rules, state, delivery, now)
     if not _possible(delivery):
         return trip(rules, state, trips.OVER_DELIVERY, "numbers that cannot be", now)
     excess = _excess(running, delivery)
@@ -44,6 +42,16 @@ def delivered(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:
         lapsed = lapse(rules, after, now)
         return Step(lapsed.state, told.effects + lapsed.effects)
     return told
+
+
+def _stray(rules: Rules, state: State, delivery: Delivery, now: Now) -> Step:
+    """What nobody permitted. Of what a stop ended, the last slices are taken in peace."""
+    silent = delivery.amplitude == 0.0 and delivery.n_pulses == 0
+    if state.phase != "ARMED" and (silent or delivery.token in state.over):
+        return Step(state)
+    if state.phase == "TRIPPED" and state.stopping is None:
+        return stop_device(rules, state, "cut", now)
+    return trip(rules, state, trips.UNASKED, f"token {delivery.token}", now)
 
 
 def _possible(delivery: Delivery) -> bool:

@@ -29,6 +29,8 @@ from safety.watchdogs import forget_status
 
 STOP_SLACK_NS = 150_000_000  # a stop that is not confirmed this long after its ramp: the relay opens
 
+OVER_MAX = 8  # own choice: a stop ends three at most, and is asked for again at most a few times
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -69,6 +71,7 @@ def stop_device(rules: Rules, state: State, how: How, now: Now) -> Step:
         arming=None,
         armed_by="",
         segments=None,
+        over=(*state.over, *_tokens(state))[-OVER_MAX:],
         stopping=stopping,
     )
     effects: tuple[Effect, ...] = (ToDevice(message=StopDevice(call=call, how=how)),)
@@ -78,6 +81,12 @@ def stop_device(rules: Rules, state: State, how: How, now: Now) -> Step:
         result = ActResult(ok=False, code="ILK-336", text="stopped while arming", phase=state.phase)
         effects += (ToPerson(peer=arming.peer, result=result),)
     return Step(after, effects)
+
+
+def _tokens(state: State) -> tuple[int, ...]:
+    """What may be put out at this instant."""
+    found = (state.before, state.running, state.firing)
+    return tuple(each.token for each in found if each is not None and each.token not in state.over)
 
 
 def _ends_by(rules: Rules, state: State, ended_ns: int) -> State:

@@ -134,6 +134,8 @@ class Arming(Value, frozen=True):
 
 
 class State(Value, frozen=True):
+    """`over`: the tokens that the last stops ended, whose last slices may still be told."""
+
     phase: Phase = "SAFE"
     entries: int = 0
     call: int = 0
@@ -156,6 +158,7 @@ class State(Value, frozen=True):
     firing: Firing | None = None
     running: Running | None = None
     before: Running | None = None
+    over: tuple[int, ...] = ()
     not_before_ns: int = 0
     train_end_ns: int = 0
     rested_ns: int = 0

@@ -7,10 +7,11 @@ import math
 import msgspec
 import pytest
 
-from drivers.link import Delivered, Fire, Fired, Prepare, Prepared
+from drivers.link import Delivered, Fire, Fired, Prepare, Prepared, StopDevice
 from drivers.stimulation import Delivery
 from safety import delivery
-from safety.messages import DeliveryReport
+from safety.events import PauseAsked
+from safety.messages import DeliveryReport, Pause
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
 from tests.safety.world import World, rules_of, tripped
@@ -151,6 +152,60 @@ def test_a_delivery_while_nothing_runs():
     world = World(rules_of()).armed()
     say(world)
     assert tripped(world) == "ILK-216"
+
+
+@pytest.mark.parametrize(
+    "bent", [{"amplitude": 0.1}, {"n_pulses": 1}, {"n_pulses": -1}, {"amplitude": -0.1}], ids=str
+)
+@pytest.mark.parametrize("phase", ["SAFE", "READY", "ARMING", "stopping", "TRIPPED"])
+def test_a_delivery_that_nobody_permitted_while_nothing_is_armed(phase: str, bent: dict[str, object]):
+    """A pulse by a foot switch lies between two polls: the device's own word is all that there is of it."""
+    world = World(rules_of())
+    if phase == "SAFE":
+        world.open().run_ms(100)
+    elif phase in ("READY", "ARMING"):
+        world.ready()
+        world.relay_answers = phase == "READY"
+        world.present() if phase == "ARMING" else None
+    else:
+        world.armed()
+        world.ask()
+        world.run_ms(60)
+        world.take(PauseAsked(pause=Pause(reason="x"))) if phase == "stopping" else world.stop()
+        world.run_ms(0 if phase == "stopping" else 500)
+    before = len(world.calls(StopDevice))
+    silent = Delivery(
+        token=999,
+        start_ns=world.mono_ns,
+        end_ns=world.mono_ns,
+        amplitude=0.0,
+        n_pulses=0,
+        ended=True,
+        confirmed=True,
+    )
+    world.host_says(Delivered(delivery=silent))
+    assert len(world.calls(StopDevice)) == before
+    world.host_says(Delivered(delivery=msgspec.structs.replace(silent, **bent)))
+    assert [each.how for each in world.calls(StopDevice)[before:]] == ["cut"]
+    assert tripped(world) == ("ILK-001" if phase == "TRIPPED" else "ILK-216")
+    assert not world.relay_closed
+
+
+@pytest.mark.parametrize("after_ms", (6, 60), ids=("fired, not answered", "running"))
+def test_the_last_words_of_what_a_pause_ended_trip_nothing(after_ms: int):
+    world = World(rules_of("rtms")).armed()
+    world.ask()
+    world.run_ms(after_ms)
+    token = world.device.tokens
+    world.take(PauseAsked(pause=Pause(reason="x")))
+    world.run_ms(150)
+    assert (world.phase, world.state.stopping, world.state.running) == ("READY", None, None)
+    late = Delivery(
+        token=token, start_ns=world.mono_ns, end_ns=world.mono_ns, amplitude=45.0, n_pulses=1, ended=True,
+        confirmed=True,
+    )  # fmt: skip
+    world.host_says(Delivered(delivery=late))
+    assert world.phase == "READY"
 
 
 def test_the_last_slices_of_what_a_stop_ended_are_taken_in_peace():
