@@ -57,6 +57,7 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
     may_rise = not refuses_increase(limits.response, state.response)
     bound = binding(limits, rules.history, spent_so_far(state.dose, state.dose.granted), now)
     kept = level if running and isinstance(running.train.waveform, Hold) else 0.0
+    next_from_ns, next_until_ns = _next_segment(rules, state)
     return Allowed(
         rows=state.rows if with_rows else (),
         used={budget.name: used for budget, used in bound},
@@ -73,7 +74,17 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         if state.rows and may_rise
         else kept,
         may_rise=may_rise,
+        next_from_ns=next_from_ns,
+        next_until_ns=next_until_ns,
     )
+
+
+def _next_segment(rules: Rules, state: State) -> tuple[int, int]:
+    """From when to when the train that went out last may go on; 0, 0 where nothing may be added to it."""
+    had = state.segments
+    if had is None or state.running is not None or goes_on(had, had.train, had.due_ns, rules.limits) != ():
+        return 0, 0
+    return had.due_ns, had.until_ns
 
 
 def spent_so_far(dose: Dose, spent: Exposure) -> Session:

@@ -106,7 +106,8 @@ class Allowed(Value, frozen=True, tag="allowed"):
     budget name (`on_time_s`, `n_pulses`, ...), each of the one scope that has the least left (`scope`: `session`,
     `24h`, ...). `not_before_ns`: the earliest onset of the next train, gap and wash-out included; `amplitude_max` is
     the highest amplitude now, slew included, in the train's unit. `may_rise` is false while the response has the wrong
-    sign.
+    sign. `next_from_ns` and `next_until_ns`: when the train that went out last may go on by as long a segment again,
+    whatever `not_before_ns` says; 0 where it may not.
     """
 
     rows: tuple[Row, ...]
@@ -118,6 +119,8 @@ class Allowed(Value, frozen=True, tag="allowed"):
     amplitude_max: float
     may_rise: bool = True
     scope: dict[str, str] = msgspec.field(default_factory=dict)
+    next_from_ns: int = 0
+    next_until_ns: int = 0
 
     def high(self, quantity: str) -> float:
         """The effective upper limit of a quantity, 0 where none is known: a missing limit allows nothing."""

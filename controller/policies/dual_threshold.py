@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from controller.config import Config as BaseConfig
 from controller.eeg import Reading
 from controller.policies.room import Room, round_down, with_amplitude
-from drivers.stimulation import Hold, Train, amplitude, duration_ns
+from drivers.stimulation import BurstTrain, Hold, Train, amplitude, duration_ns
 from safety.messages import Allowed
 
 RENEW_SHARE: Final = 0.4  # of the lease: two more tries fit into the rest (own choice)
@@ -98,8 +98,15 @@ class DualThreshold:
         return self._decide_train(self._sign * value, allowed, now_ns)
 
     def _check(self) -> None:
-        config = self._config
-        if not isinstance(self._train.waveform, Hold):
+        config, wave = self._config, self._train.waveform
+        if self._train.modality == "ctbs" and isinstance(wave, BurstTrain):
+            longest_s = HOP_SHARE_MAX / wave.bursts_hz
+            if self._hop_s > longest_s:
+                raise ValueError(
+                    f"hop: found {self._hop_s:g} s with {wave.bursts_hz:g} bursts a second; the next segment must begin "
+                    f"within their period, so expected a hop of at most {longest_s:g} s"
+                )
+        if not isinstance(wave, Hold):
             return
         if config.rate_per_s is None:
             raise ValueError("rate_per_s: missing, expected the rate of a hold in mA peak to peak a second")
@@ -153,17 +160,24 @@ class DualThreshold:
 
     def _decide_train(self, value: float, allowed: Allowed, now_ns: int) -> Train | None:
         ceiling = self._room.ceiling(allowed)  # each time: it remembers the rows
-        if self._blind_since_ns is not None or not value > self._hi or self._locked(now_ns):
+        if self._locked(now_ns):
             return None
-        if now_ns < max(allowed.not_before_ns, allowed.busy_until_ns):
-            return None
-        rest_ns = self._lease_ns + round(self._config.refractory_s * 1e9)
-        if self._asked_ns is not None and now_ns < self._asked_ns + rest_ns:
+        # A train in segments was begun by a reading and goes on to its end without: its own pulses spoil the EEG.
+        goes_on = 0 < allowed.next_from_ns <= now_ns <= allowed.next_until_ns
+        begins = self._blind_since_ns is None and value > self._hi and self._rested(allowed, now_ns)
+        if not (goes_on or begins):
             return None
         target = round_down(amplitude(self._train), self._config.step, ceiling)
         if target <= 0.0 or target < self._room.low():
             return None
         return self._ask(target, now_ns)
+
+    def _rested(self, allowed: Allowed, now_ns: int) -> bool:
+        """Whether another train may follow the one before."""
+        if now_ns < max(allowed.not_before_ns, allowed.busy_until_ns):
+            return False
+        rest_ns = self._lease_ns + round(self._config.refractory_s * 1e9)
+        return self._asked_ns is None or now_ns >= self._asked_ns + rest_ns
 
     def _ask(self, target: float, now_ns: int) -> Train:
         self._asked, self._asked_ns = target, now_ns

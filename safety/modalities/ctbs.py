@@ -11,7 +11,7 @@ Intensity is held twice: in % of the active and of the resting motor threshold, 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 
 from drivers.capabilities import Capabilities
 from drivers.stimulation import BurstTrain, Train, quantities
@@ -132,10 +132,12 @@ def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments:
     wave = bursts_of(train)
     joined = before is not None and onset_ns < before.due_ns + JOINED_NS
     period = _period_s(wave) or Fraction(0)
+    due_ns = onset_ns + ceil(wave.n_bursts * period * NS)
     return Segments(
         train=train,
         bursts=(before.bursts if before is not None and joined else 0) + wave.n_bursts,
-        due_ns=onset_ns + ceil(wave.n_bursts * period * NS),
+        due_ns=due_ns,
+        until_ns=due_ns + floor(period * NS),
     )
 
 
@@ -149,7 +151,7 @@ def goes_on(
     period = _period_s(wave)
     if period is None or not is_number(wave.n_bursts, integer=True):
         return None
-    if not before.due_ns <= start_ns <= before.due_ns + period * NS:
+    if not before.due_ns <= start_ns <= before.until_ns:
         return None
     whole = (before.bursts + wave.n_bursts) * period
     return tuple(check_exact(TRAIN_TIME, whole, limits, code=TRAIN_TOO_LONG, where=" in all"))

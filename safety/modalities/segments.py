@@ -12,11 +12,13 @@ from safety.messages import Reason
 
 
 class Segments(Value, frozen=True):
-    """What a train has had so far: its last segment, the bursts of all, and when the next burst would be due."""
+    """What a train has had so far: its last segment, the bursts of all, when the next burst would be due, and until when a
+    segment may begin that goes on with it."""
 
     train: Train
     bursts: int
     due_ns: int
+    until_ns: int
 
 
 def no_segments(before: Segments | None, train: Train, onset_ns: int) -> Segments | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from drivers.null import IMPEDANCE_KOHM, NullDevice
 from drivers.stimulation import MODALITIES, Delivery, Modality, Output, Sonication, Train, with_amplitude
 from drivers.stimulator import ConfigError, DeviceRefused, LateOnset, WrongState
 from tests.drivers.peer import hold, pulses
+from tests.safety.examples import EXAMPLES
 from tests.safety.strategies import valid_train
 
 
@@ -232,3 +234,17 @@ async def test_it_takes_a_train_of_every_modality(modality: Modality) -> None:
     await device.stop("ramp")
     (told,) = await reported(device)
     assert (told.amplitude, told.n_pulses, told.ended) == (0.0, 0, True)
+
+
+async def test_the_next_segment_of_a_train_begins_as_soon_as_the_one_before_is_told_to_be_over() -> None:
+    """Bursts without a pause: it takes the next at once, and never before the period of the last burst is over."""
+    device = await ready()
+    segment = EXAMPLES["ctbs"].train(n_bursts=1)
+    begun = []
+    for _ in range(3):
+        token = await fired(device, segment)
+        told = await anext(device.deliveries())
+        assert (told.token, told.ended) == (token, True)
+        begun.append(told.start_ns)
+    await device.stop("cut")
+    assert all(after - before >= 200_000_000 for before, after in pairwise(begun))

@@ -60,7 +60,10 @@ def with_thresholds(active: float, resting: float, on: str = TODAY, resting_on: 
 
 
 def had(out: int, due_ns: int = 0, **bent: object) -> Segments:
-    return Segments(train=bursts(**bent), bursts=out, due_ns=due_ns)  # type: ignore[arg-type]
+    one = segment(None, bursts(**bent), due_ns - 2 * S)  # type: ignore[arg-type]
+    assert one is not None
+    assert one.due_ns == due_ns
+    return msgspec.structs.replace(one, bursts=out)
 
 
 # A segment by itself
@@ -198,14 +201,16 @@ def test_a_period_is_that_of_its_own_rate():
 
 def test_what_has_gone_out_is_counted_from_onset_to_onset():
     one = segment(None, bursts(), 5 * S)
-    assert one == Segments(train=bursts(), bursts=10, due_ns=7 * S)
+    assert one == Segments(train=bursts(), bursts=10, due_ns=7 * S, until_ns=7 * S + S // 5)
     two = segment(one, bursts(n_bursts=3), 7 * S + 100)
-    assert two == Segments(train=bursts(n_bursts=3), bursts=13, due_ns=7 * S + 100 + 3 * S // 5)
+    due_ns = 7 * S + 100 + 3 * S // 5
+    assert two == Segments(train=bursts(n_bursts=3), bursts=13, due_ns=due_ns, until_ns=due_ns + S // 5)
     later = segment(two, bursts(), two.due_ns + 1800 * S)
     assert later is not None
     assert later.bursts == 10
     third = bursts(bursts_hz=3.0, n_bursts=1)
-    assert segment(None, third, 0) == Segments(train=third, bursts=1, due_ns=333_333_334)  # never too soon
+    rounded = Segments(train=third, bursts=1, due_ns=333_333_334, until_ns=666_666_667)
+    assert segment(None, third, 0) == rounded  # never too soon, and never too late
 
 
 @pytest.mark.parametrize(
