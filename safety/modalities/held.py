@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
+from drivers.capabilities import Capabilities
 from drivers.stimulation import Hold, Train, amplitude, is_whole
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
-from safety.modalities.bounds import check_exact, exact, is_number, layers, not_a_number, waveform_of
+from safety.modalities.bounds import (
+    check_exact,
+    effective_rows,
+    exact,
+    is_number,
+    layers,
+    not_a_number,
+    waveform_of,
+)
 from safety.modalities.quantities import Declared, Exposure, Facts
 from safety.modalities.reasons import FACT_MISSING, IMPEDANCE, SLEW, WRONG_KIND, reason
 from safety.modalities.rules import hold_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held(ABC):
+    """One kind of held current, wherever it goes: what all of them answer alike."""
+
+    amplitude: Declared
+    slew: Declared
+    ramp_up: Declared
+
+    @property
+    @abstractmethod
+    def quantities(self) -> tuple[Declared, ...]:
+        """All that limits.toml has a row for."""
+
+    def check_slew(self, train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
+        """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
+        return check_rise(self.amplitude, self.ramp_up, self.slew, train, amplitude_now, limits)
+
+    def rows(self, limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
+        """The least of all layers, quantity by quantity."""
+        return effective_rows(self.quantities, limits, caps)
+
+    def amplitude_ceiling(self, rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
+        """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach."""
+        return ceiling(self.amplitude, self.slew, rows, amplitude_now, ramp_up_ms)
 
 
 def check_rise(

@@ -17,7 +17,7 @@ from fractions import Fraction
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Pulses, Train, quantities
 from safety.limit_values import Limits, is_iso_date
-from safety.messages import Reason, Row
+from safety.messages import Reason
 from safety.modalities import held
 from safety.modalities.bounds import (
     as_float,
@@ -25,7 +25,6 @@ from safety.modalities.bounds import (
     check_kind,
     check_value,
     device_bound,
-    effective_rows,
     exact,
     is_number,
     outside,
@@ -152,15 +151,14 @@ class Regime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Implanted:
+class Implanted(held.Held):
     """One place of the electrodes. `pulses`: widths and rates; `regimes`: empty where the rows say all."""
 
-    amplitude: Declared
+    ramp_up: Declared = RAMP_UP
     pulses: tuple[Declared, ...]
     contact_ma: Declared
     total_ma: Declared
     charge_uc: Declared
-    slew: Declared
     budgets: tuple[DeclaredBudget, ...]
     contacts: DeclaredContacts
     regimes: tuple[Regime, ...] = ()
@@ -218,18 +216,6 @@ class Implanted:
         reasons += self._check_second_phase(phases, limits, caps)
         reasons += self._check_tissue(train, phases, limits, caps)
         return tuple(reasons)
-
-    def check_slew(self, train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
-        """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
-        return held.check_rise(self.amplitude, RAMP_UP, self.slew, train, amplitude_now, limits)
-
-    def rows(self, limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
-        """The least of all layers, quantity by quantity."""
-        return effective_rows(self.quantities, limits, caps)
-
-    def amplitude_ceiling(self, rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
-        """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach."""
-        return held.ceiling(self.amplitude, self.slew, rows, amplitude_now, ramp_up_ms)
 
     def _check_regime(self, phases: Phases) -> list[Reason]:
         if not self.regimes or any(regime.has(phases) for regime in self.regimes):

@@ -14,13 +14,12 @@ from fractions import Fraction
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Train, amplitude, quantities
 from safety.limit_values import Limits
-from safety.messages import Reason, Row
+from safety.messages import Reason
 from safety.modalities import held
 from safety.modalities.bounds import (
     check_exact,
     check_kind,
     check_value,
-    effective_rows,
     exact,
     is_number,
     shown,
@@ -52,14 +51,13 @@ def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldCurrent:
+class HeldCurrent(held.Held):
     """One kind of held current. `charging` and `dense`: the mA of a mA of its amplitude that count for charge and for
     density, None where the train's own numbers are none. `facts`: what must hold today. `also`: what refuses it beyond
     what all of them share."""
 
-    amplitude: Declared
     asked: tuple[Declared, ...]
-    slew: Declared
+    ramp_up: Declared = RAMP_UP
     charging: Callable[[Train], Fraction | None]
     dense: Callable[[Train], Fraction | None]
     density: Declared = CURRENT_DENSITY
@@ -113,18 +111,6 @@ class HeldCurrent:
         reasons += self._check_density(train, limits)
         reasons += self.also(train, limits)
         return tuple(reasons)
-
-    def check_slew(self, train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
-        """The rise from the present amplitude over the ramp; an output that cannot be told counts as zero."""
-        return held.check_rise(self.amplitude, RAMP_UP, self.slew, train, amplitude_now, limits)
-
-    def rows(self, limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
-        """The least of all layers, quantity by quantity."""
-        return effective_rows(self.quantities, limits, caps)
-
-    def amplitude_ceiling(self, rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:
-        """The highest amplitude that the limits and one ramp of `ramp_up_ms` from here would reach."""
-        return held.ceiling(self.amplitude, self.slew, rows, amplitude_now, ramp_up_ms)
 
     def exposure(self, train: Train, span_ns: int, reached: float) -> Exposure:
         """Time and charge of a span; an impossible span counts as the lease, an impossible amplitude as asked."""
