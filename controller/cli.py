@@ -178,7 +178,12 @@ def _operating(error: Exception, verb: str) -> int:
     """The exit status of an error that says what to do; anything else is raised again."""
     message = getattr(error, "format_message", None)  # typer's and click's usage errors
     if callable(message):
-        _say(f'nociloop {verb}: {message()} ("nociloop {verb} --help" tells more)')
+        called = getattr(getattr(error, "ctx", None), "command_path", None) or f"nociloop {verb}"
+        said = str(message())
+        if "\n" in said:  # a group without its verb: its help
+            sys.stdout.write(f"{said}\n")
+        else:
+            _say(f'{called}: {said} ("{called} --help" tells more)')
         return USAGE
     status = getattr(error, "exit_status", None)
     if not isinstance(status, int):

@@ -43,7 +43,9 @@ class Admitted:
 
 def signature_path(path: Path) -> Path:
     """Where the signature of a limits file stands: beside it."""
-    return path.with_name(f"{path.name}{signatures.SUFFIX}")
+    return (
+        path.parent / f"{path.name}{signatures.SUFFIX}"
+    )  # with_name raises where there is no name, as of "."
 
 
 def read_limits(path: Path) -> Limits:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -29,7 +30,7 @@ ledger = typer.Typer(
 LedgerPath = Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")]
 
 
-@ledger.command("verify")
+@ledger.command("verify", short_help="Whether a ledger is whole, and each decision right.")
 def verify_verb(
     path: LedgerPath,
     anchor: Annotated[
@@ -60,7 +61,7 @@ def verify_verb(
     raise typer.Exit(0 if verdict.ok else ANSWER_NO)
 
 
-@ledger.command("show")
+@ledger.command("show", short_help="Its entries, one a line; filtered.")
 def show_verb(
     path: LedgerPath,
     kind: Annotated[
@@ -164,8 +165,12 @@ def told(verdict: Verdict) -> dict[str, object]:
 def ledger_file(path: Path) -> Path:
     """The ledger of a run folder, or the file itself; ends with 2 where there is none that this user may reach."""
     file = path / LEDGER if os.path.isdir(path) else path  # never raises, where Path.is_dir may
-    if not os.path.isfile(file):
-        refuse(f"{file}: No such file; give a ledger.jsonl, or a run folder", USAGE)
+    try:
+        regular = stat.S_ISREG(file.stat().st_mode)
+    except OSError as error:
+        refuse(f"{file}: {error.strerror}; give a ledger.jsonl, or a run folder", USAGE)
+    if not regular:
+        refuse(f"{file}: not a regular file; give a ledger.jsonl, or a run folder", USAGE)
     return file
 
 

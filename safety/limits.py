@@ -67,6 +67,7 @@ __all__ = [
 ]
 
 BYTES_MAX = 65_536
+BOM = b"\xef\xbb\xbf"  # of UTF-8: some editors write it, no TOML reader takes it
 SPACING_S_MAX = 31_536_000.0  # own choice: a year; longer is a mistake of unit
 VALID_DAYS_MAX = 366  # own choice: somebody looks at the file at least once a year
 INTEGER_MAX = 2**53
@@ -96,15 +97,25 @@ def load(content: bytes) -> Limits:
 
 def _parse(content: bytes) -> dict[str, object]:
     if len(content) > BYTES_MAX:
-        raise LimitsErrors((f"{FILE}: found {len(content)} bytes, expected at most {BYTES_MAX}",))
+        raise LimitsErrors(
+            (f"{FILE}: found more than {BYTES_MAX} bytes, expected fewer; is it the right file?",)
+        )
+    if content.startswith(BOM):
+        raise LimitsErrors(
+            (f"{FILE}: found a byte-order mark before the text, expected none; save it as UTF-8 without one",)
+        )
     try:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise LimitsErrors(
-            (f"{FILE}: found a byte at {error.start} that is not UTF-8, expected UTF-8 text",)
+            (
+                f"{FILE}: found a byte at {error.start} that is not UTF-8, expected UTF-8 text; save it as UTF-8",
+            )
         ) from None
     except tomllib.TOMLDecodeError as error:
-        raise LimitsErrors((f"{FILE}: found text that is not TOML: {_one_line(error)}",)) from None
+        raise LimitsErrors(
+            (f"{FILE}: found text that is not TOML: {_one_line(error)}; correct that place",)
+        ) from None
     except (ValueError, RecursionError) as error:  # thousands of digits; arrays nested without end
         raise LimitsErrors((f"{FILE}: found what no TOML reader takes: {_one_line(error)}",)) from None
 

@@ -13,6 +13,7 @@ from safety.modalities import formulas_of, rows
 from safety.signature import fingerprint, said_of
 
 WIDTH_MIN, WIDTH_MAX = 60, 120
+MILLION = 1_000_000  # from here on `g` would tell a power of ten
 
 
 class Effective(Value, frozen=True):
@@ -75,15 +76,24 @@ def effective(limits: Limits, device: Capabilities | None = None) -> tuple[Effec
 
 
 def table_of(shown: tuple[Effective, ...], columns: int) -> str:
-    """Two lines a number, the source in the second, so that neither is torn on a narrow terminal."""
+    """Two lines a number, who set it and whence in the second, so that neither is torn on a narrow terminal."""
     width = min(max(columns, WIDTH_MIN), WIDTH_MAX)
-    lines = []
-    for row in shown:
-        name = f"{row.quantity} {row.scope}".rstrip()
-        low, high = (f"{end:.6g}" if end is not None else "–" for end in (row.low, row.high))
-        lines.append(_folded(f"  {name:<21}{low:>9} to {high:<9}{row.unit:<18}{row.status}", width, 9))
-        lines.append(_folded(f"      set by {row.set_by}: {row.source}", width, 6))
+    rows = [(f"{row.quantity} {row.scope}".rstrip(), _told(row.low), _told(row.high), row) for row in shown]
+    named = max((len("quantity"), *(len(name) for name, *_ in rows)))
+    least = max((len("least"), *(len(low) for _, low, _, _ in rows)))
+    most = max((len("most"), *(len(high) for _, _, high, _ in rows)))
+    lines = [f"  {'quantity':<{named}}  {'least':>{least}}  {'most':>{most}}  unit"]
+    for name, low, high, row in rows:
+        lines.append(f"  {name:<{named}}  {low:>{least}}  {high:>{most}}  {row.unit}")
+        lines.append(_folded(f"      set by {row.set_by}, {row.status}: {row.source}", width, 6))
     return "\n".join(lines)
+
+
+def _told(end: float | None) -> str:
+    """An end of a range; a dash where there is none."""
+    if end is None:
+        return "–"
+    return f"{end:,.0f}" if abs(end) >= MILLION else f"{end:,.6g}"
 
 
 def head_of(admitted: Admitted, columns: int) -> str:
@@ -118,8 +128,24 @@ def foot_of(admitted: Admitted, columns: int) -> str:
         for each in formulas_of(admitted.limits.modality)
     ]
     lines += [f"REFUSED  no session starts: {line}" for line in admitted.refusals]
-    lines += [f"note     a real device would be refused (ILK-409): {line}" for line in real_lines(admitted)]
+    lines += [f"note     {line}" for line in real_words(admitted)]
     return "\n".join(_folded(line, width, 9) for line in lines)
+
+
+def real_words(admitted: Admitted) -> list[str]:
+    """As `real_lines`, for people: the unverified numbers a layer a line."""
+    names = admitted.limits.unverified
+    told = [line for line in real_lines(admitted) if not (names and line.endswith(", ".join(names)))]
+    found = [f"a real device would be refused (ILK-409): {line}" for line in told]
+    if names:
+        found.append(
+            f"a real device would be refused (ILK-409): {len(names)} numbers are unverified; somebody compares each with "
+            "its source and marks it:"
+        )
+    by_layer: dict[str, list[str]] = {}
+    for layer, _, name in (each.partition(".") for each in names):
+        by_layer.setdefault(layer, []).append(name)
+    return found + [f"  {layer}: {', '.join(each)}" for layer, each in by_layer.items()]
 
 
 def signed_words(admitted: Admitted) -> str:

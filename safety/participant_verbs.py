@@ -27,7 +27,7 @@ Name = Annotated[str, typer.Argument(help="the participant's code, as the limits
 LimitsFile = Annotated[Path, typer.Option(help="the participant's limits.toml: it names the persons")]
 
 
-@app.command("new")
+@app.command("new", short_help="Make a participant, with nothing spent.")
 def new_verb(
     name: Name,
     limits: LimitsFile,
@@ -37,7 +37,10 @@ def new_verb(
     reason: Annotated[str, typer.Option(help="why; it goes into the store")] = "course begins",
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Make a participant: the course begins, with nothing spent. An officer's signed act."""
+    """Make a participant: the course begins, with nothing spent. An officer's signed act.
+
+    Exit status: 0 made, 2 not.
+    """
 
     def make(found: Limits, who: Person, key: Ed25519PrivateKey) -> str:
         from safety.participants import new_participant, site_directory
@@ -47,7 +50,7 @@ def new_verb(
     _signed(name, limits, person, passphrase_file, make, trusted=True)
 
 
-@app.command("confirm-date")
+@app.command("confirm-date", short_help="Vouch for this machine's date since its start.")
 def confirm_verb(
     name: Name,
     limits: LimitsFile,
@@ -55,7 +58,10 @@ def confirm_verb(
     reason: Annotated[str, typer.Option(help="what it was compared with; it goes into the store")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Vouch for the date and time of this machine since it started. A named person's signed act."""
+    """Vouch for the date and time of this machine since it started. A named person's signed act.
+
+    Exit status: 0 confirmed, 2 not.
+    """
 
     def confirm(found: Limits, who: Person, key: Ed25519PrivateKey) -> str:
         from safety.participants import confirm_date, site_directory
@@ -88,7 +94,7 @@ def new_course_verb(
     _signed(name, limits, person, passphrase_file, begin, trusted=True)
 
 
-@app.command("show")
+@app.command("show", short_help="What is left of each budget, and when to go on.")
 def show_verb(
     name: Name,
     limits: LimitsFile,

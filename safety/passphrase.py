@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import warnings
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -90,10 +91,12 @@ def _text(name: str, where: str, content: bytes) -> str:
 
 def _typed(name: str, *, twice: bool) -> str:
     try:
-        typed = getpass.getpass(f"pass-phrase of {name}: ")
-        if twice and getpass.getpass("once more: ") != typed:
-            raise PassphraseError(f"pass-phrase of {name}: the two differ; try again")
-    except (OSError, EOFError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # nothing is read that would be seen
+            typed = getpass.getpass(f"pass-phrase of {name}: ")
+            if twice and getpass.getpass("once more: ") != typed:
+                raise PassphraseError(f"pass-phrase of {name}: the two differ; try again")
+    except (OSError, EOFError, getpass.GetPassWarning) as error:
         raise PassphraseError(
             f"pass-phrase of {name}: there is no terminal to type it at; give --passphrase-file"
         ) from error

@@ -15,7 +15,12 @@ REPLY_S = 1.0
 AGAIN_S = 0.002
 USAGE = """usage: nociloop stop [--json]
 
-STOP to every rig found: output goes to zero and stays there until a named person resets."""
+STOP to every rig found: output goes to zero and stays there until a named person resets.
+A second STOP before zero is confirmed cuts the output and opens the relay.
+
+  --json   one JSON list, for programs: rig, confirmed, seq (the ledger's entry)
+
+Exit status: 0 each rig confirmed, 1 one did not or none was found (use the hardware stop), 2 a wrong call."""
 
 
 def press(path: Path, reply_s: float = REPLY_S) -> int | None:
@@ -25,16 +30,21 @@ def press(path: Path, reply_s: float = REPLY_S) -> int | None:
 
 def press_all(paths: Iterable[Path], reply_s: float = REPLY_S) -> dict[Path, int | None]:
     """Connect to all before any is waited for: a rig that hangs keeps no other from its STOP."""
+    return _press(paths, set(), reply_s)
+
+
+def _press(paths: Iterable[Path], dead: set[Path], reply_s: float = REPLY_S) -> dict[Path, int | None]:
+    """As `press_all`; those at which nobody listens are put into `dead`."""
     end_s = time.monotonic() + reply_s
     lines: dict[Path, socket.socket | None] = dict.fromkeys(paths)
-    full = [path for path in lines if not _connect(path, lines)]
+    full = [path for path in lines if not _connect(path, lines, dead)]
     while full and time.monotonic() < end_s:
         time.sleep(AGAIN_S)
-        full = [path for path in full if not _connect(path, lines)]
+        full = [path for path in full if not _connect(path, lines, dead)]
     return {path: _reply(line, end_s) for path, line in lines.items()}
 
 
-def _connect(path: Path, lines: dict[Path, socket.socket | None]) -> bool:
+def _connect(path: Path, lines: dict[Path, socket.socket | None], dead: set[Path]) -> bool:
     """Connect, if anyone listens; False when more wait there already than the kernel holds (each of them is a STOP)."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     line.setblocking(False)
@@ -42,6 +52,8 @@ def _connect(path: Path, lines: dict[Path, socket.socket | None]) -> bool:
         line.connect(str(path))
     except OSError as error:
         line.close()
+        if isinstance(error, ConnectionRefusedError | FileNotFoundError):
+            dead.add(path)
         return not isinstance(error, BlockingIOError)
     lines[path] = line
     return True
@@ -60,6 +72,18 @@ def _reply(line: socket.socket | None, end_s: float) -> int | None:
     return sequence if isinstance(sequence, int) else None
 
 
+def _said(sequence: int | None, *, dead: bool) -> str:
+    """What became of one STOP, for the one who pressed it."""
+    if sequence is not None:
+        return f"STOP taken, it goes to zero (ledger entry {sequence})"
+    if dead:
+        return (
+            "NOT CONFIRMED: its interlock does not run: killed, crashed, or just ended; use the hardware stop, then "
+            "nociloop reset"
+        )
+    return "NOT CONFIRMED: use the hardware stop"
+
+
 def main(argv: list[str]) -> int:
     """Press STOP on every rig; 0 when each confirmed, 1 when one did not or none was found, 2 for a wrong call."""
     if argv in (["--help"], ["-h"]):
@@ -68,7 +92,8 @@ def main(argv: list[str]) -> int:
     if argv not in ([], ["--json"]):
         sys.stderr.write(f"nociloop stop: found {' '.join(argv)}, expected nothing or --json\n")
         return 2
-    pressed = press_all(stop_sockets())
+    dead: set[Path] = set()
+    pressed = _press(stop_sockets(), dead)
     if argv:
         sys.stdout.write(
             json.dumps(
@@ -78,12 +103,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.write("\n")
     else:
         for path, sequence in pressed.items():
-            said = (
-                f"STOP taken, it goes to zero (ledger entry {sequence})"
-                if sequence is not None
-                else "NOT CONFIRMED: use the hardware stop"
-            )
-            sys.stdout.write(f"{path.parent.name}: {said}\n")
+            sys.stdout.write(f"{path.parent.name}: {_said(sequence, dead=path in dead)}\n")
         if not pressed:
             sys.stdout.write(
                 "no rig found: nothing of nociloop runs for this user; if something stimulates, use the hardware stop\n"

@@ -104,6 +104,17 @@ def written(key: TrustedKey) -> bytes:
     return f"nociloop-key 1 ed25519 {key.public_key} scrypt {key.salt} {word}\n".encode("ascii")
 
 
+def unused(where: Store, name: str) -> None:
+    """Say so before anybody types a pass-phrase, where a key of that name is there already; raises TrustError."""
+    path = where.path / f"{name}{SUFFIX}"
+    if os.path.lexists(path):
+        raise TrustError(_taken(path))
+
+
+def _taken(path: Path) -> str:
+    return f"{path}: found a key of that name, expected none; remove it first if it is to be replaced"
+
+
 def add(where: Store, key: TrustedKey) -> Path:
     """Write a key into the store, which is made where there is none; never over another one. Raises TrustError."""
     path = where.path / f"{key.name}{SUFFIX}"
@@ -119,9 +130,7 @@ def add(where: Store, key: TrustedKey) -> Path:
             os.fsync(fd)
         sync_directory(where.path)
     except FileExistsError:
-        raise TrustError(
-            f"{path}: found a key of that name, expected none; remove it first if it is to be replaced"
-        ) from None
+        raise TrustError(_taken(path)) from None
     except OSError as error:
         raise TrustError(
             f"{path}: cannot be written ({error.strerror}); expected a store of yours; let its owner put the key there"

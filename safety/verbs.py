@@ -30,7 +30,10 @@ def interlock(
     ] = "",
     shadow: Annotated[bool, typer.Option(help="the null device instead of the real one")] = False,
 ) -> None:
-    """Run the interlock alone, for one session, until it is at zero and ended."""
+    """Run the interlock alone, for one session, until it is at zero and ended.
+
+    Exit status: 0 ended in order, 2 a wrong call, 3 refused to start, 4 ended by a trip. SIGTERM and Ctrl-C are STOP.
+    """
     from safety.start import main
 
     arguments = ["--limits", str(limits), "--run-dir", str(run_dir), "--session-id", session_id]
@@ -45,7 +48,10 @@ def arm(
     minutes: Annotated[float, typer.Option(min=0.1, max=480, help="how long the arming lasts")] = 60.0,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Arm a rig that is READY: a named person's signed act."""
+    """Arm a rig that is READY: a named person's signed act.
+
+    Exit status: 0 armed, 2 nobody could be asked (file, person, pass-phrase, no session), 3 the interlock refused.
+    """
     _act("arm", limits, person, reason, minutes * 60.0, passphrase_file)
 
 
@@ -55,7 +61,10 @@ def reset(
     reason: Annotated[str, typer.Option(help="what was found and done; it goes into the ledger")],
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Reset a tripped rig: a named person's signed act, whether a session runs or not. It arms nothing; a new one must."""
+    """Reset a tripped rig: a named person's signed act, whether a session runs or not. It arms nothing; a new one must.
+
+    Exit status: 0 reset, 2 nobody could be asked (file, person, pass-phrase, nothing to reset), 3 the interlock refused.
+    """
     _act("reset", limits, person, reason, 60.0, passphrase_file)
 
 
@@ -68,11 +77,15 @@ def _act(
     passphrase_file: Path | None,
 ) -> None:
     from safety.acting import ActsLine, NoAnswer
+    from safety.acts import reason_problem
     from safety.admission import Refused, read_limits
     from safety.entry_words import plain
     from safety.resetting import NotReset, interlock_for_reset, is_kept
 
     try:
+        problem = reason_problem(reason)
+        if problem:
+            raise Refused(problem)  # before anybody types a pass-phrase
         limits = read_limits(path)
         person = named(limits, path, name)
         key = unlock(person, passphrase_file)

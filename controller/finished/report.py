@@ -20,6 +20,11 @@ from controller.finished.values import Summary
 from controller.manifest import MANIFEST, check_manifest
 
 REPORT: Final = "report.html"
+# Any of them makes a folder a run's, however little of it is left.
+KNOWN: Final = (
+    MANIFEST, "ledger.jsonl", "session.toml", "limits.toml", "eeg.xdf", "readings.csv", "requests.csv",
+    "deliveries.csv", "events.csv", "controller.json",
+)  # fmt: skip
 
 
 def write_report(run_dir: Path, summary: Summary, *, run: Run | None = None, out: Path | None = None) -> Path:
@@ -65,6 +70,8 @@ def report_verb(
 
     if not run_dir.is_dir():
         _refuse(f"{run_dir}: no such folder; give the run folder that `nociloop run` named")
+    if not any((run_dir / name).exists() for name in KNOWN):
+        _refuse(f"{run_dir}: found nothing of a run in it; give the run folder that `nociloop run` named")
     closed = (run_dir / MANIFEST).exists()
     resolved = run_dir.resolve()
     target = out or (resolved.with_name(f"{resolved.name}-{REPORT}") if closed else run_dir / REPORT)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -110,7 +112,10 @@ def write_summary(run_dir: Path, summary: Summary) -> Path:
 
 
 def put_file(path: Path, content: bytes) -> None:
-    """Put a file in place in one step, readable by its owner alone: it tells of a participant."""
+    """Put a file in place in one step, readable by its owner alone: it tells of a participant. Raises OSError, also
+    where a link, a device or a pipe stands there, which would be put away with it."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -15,7 +15,7 @@ __all__ = ["ledger"]
 SUFFIX = "-ledger-report.html"
 
 
-@ledger.command("report")
+@ledger.command("report", short_help="One page that a safety officer can sign.")
 def ledger_report(
     path: LedgerPath,
     out: Annotated[
@@ -28,6 +28,8 @@ def ledger_report(
     ] = None,
 ) -> None:
     """Verify a ledger and write one page about it: trips, refusals, output, dose, stops, clocks, people, digests.
+
+    Printed, its first sheet has the answers and lines to sign. It needs no network and runs no script.
 
     Exit status: 0 written and verified, 1 written and something speaks against the ledger, 2 not written.
     """

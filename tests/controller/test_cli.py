@@ -22,6 +22,7 @@ ENTRIES = (
     EntryPoint("zeta", "no.such.module:verb", cli.GROUP),
     EntryPoint("fails", f"{VERBS}:fails", cli.GROUP),
     EntryPoint("group", f"{VERBS}:app", cli.GROUP),
+    EntryPoint("bare", f"{VERBS}:bare", cli.GROUP),
     EntryPoint("doctor", f"{VERBS}:hello", cli.GROUP),
     EntryPoint("stop", "safety.stop:main", cli.GROUP),
 )
@@ -56,6 +57,7 @@ def test_help_lists_every_verb_with_the_line_that_it_says_of_itself(
     lines = capsys.readouterr().out.splitlines()[4:]
     assert [line.split() for line in lines[1:]] == [
         ["doctor", "Say", "hello,", "so", "often."],
+        ["bare", "A", "group", "that", "helps."],
         ["fails", "Fail", "in", "a", "chosen", "way."],
         ["group", "A", "group", "of", "verbs."],
         ["zeta"],
@@ -113,6 +115,21 @@ def test_a_wrong_call_is_one_line_and_exit_status_two(
     assert said.err.startswith(f"nociloop {argv[0]}: ")
     assert said.err.count("\n") == 1
     assert said.out == ""
+
+
+def test_a_group_without_its_verb_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bare"]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("Usage: nociloop bare")
+    assert "tells more" not in said.out
+    assert said.err == ""
+
+
+def test_a_wrong_call_names_the_verb_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["group", "inner"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("nociloop group inner: ")
+    assert said.endswith('("nociloop group inner --help" tells more)\n')
 
 
 def test_a_verb_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from controller.finished.page import page
 from controller.ledger_report.doses import DoseLine, doses_of
 from controller.ledger_report.page import render
 from controller.ledger_report.reading import Material, material_of
 from controller.ledger_report.sheet import NOT_PROVEN
+from controller.ledger_report.verb import ledger
 from controller.ledger_report.words import ROWS_MAX, drifted, few, shortened, utc
 from safety.limit_values import Budget
 from safety.software import software
@@ -25,6 +28,7 @@ from tests.safety.histories import history_with, past
 from tests.safety.ledgers import session, write
 from tests.safety.world import World, bend_rules, rules_of
 
+CALL = CliRunner()
 WEEK = Budget(name="on_time_s", scope="7d", unit="s", high=10.0, source="s", edition="1", status="verified")
 
 
@@ -108,6 +112,33 @@ def test_output_above_its_limit_is_told_first(tmp_path: Path):
     ]
     words, _ = words_of(render(replace(material, limits=bent)))
     assert "Did output stay within its limits? NO: amplitude_ma_pp" in words
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "device"])
+def test_a_report_puts_away_nothing_but_a_report(tmp_path: Path, kind: str):
+    """It is renamed into place: what stands there and is no file would be gone."""
+    target = tmp_path / "out.html"
+    if kind == "pipe":
+        os.mkfifo(target)
+    else:
+        target.symlink_to("/dev/null" if kind == "device" else tmp_path / "elsewhere.html")
+    run = write(tmp_path, session())
+    done = CALL.invoke(ledger, ["report", str(run), "--out", str(target)])
+    assert done.exit_code == 2
+    assert (
+        done.stderr
+        == f"nociloop: {target}: cannot be written: not a regular file; give another place with --out\n"
+    )
+    assert target.is_symlink() or target.is_fifo()
+    assert list(tmp_path.glob(".out.html.*")) == []
+
+
+def test_a_report_replaces_a_report(tmp_path: Path):
+    target = tmp_path / "out.html"
+    target.write_text("older")
+    done = CALL.invoke(ledger, ["report", str(write(tmp_path, session())), "--out", str(target)])
+    assert done.stdout.endswith(f"Report  {target}\n")
+    assert "Read and judged" in target.read_text(encoding="utf-8")
 
 
 def test_the_foot_of_a_page_cannot_leave_its_quotes():

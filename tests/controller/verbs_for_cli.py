@@ -8,6 +8,19 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(help="A group of verbs.")
+bare = typer.Typer(
+    help="A group that helps.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+
+@bare.command("first")
+def first() -> None:
+    """Do nothing first."""
+
+
+@bare.command("second")
+def second() -> None:
+    """Do nothing second."""
 
 
 @app.command()

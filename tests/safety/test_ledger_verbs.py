@@ -42,6 +42,24 @@ def called(*arguments: object) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
+def test_what_is_no_file_is_called_what_it_is(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "odd" / "ledger.jsonl").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name, said in (
+        ("pipe", "pipe: not a regular file; give"),
+        ("loop", "loop: Too many levels of symbolic links; give"),
+        ("odd", "odd/ledger.jsonl: not a regular file; give"),
+        ("empty", "empty/ledger.jsonl: No such file or directory; give"),
+        ("none", "none: No such file or directory; give"),
+    ):
+        for verb in ("verify", "show"):
+            status, out, err = called(verb, tmp_path / name)
+            assert (status, out, err.count("\n")) == (2, "", 1)
+            assert said in err
+
+
 def strayed(amplitude: float = 1.5) -> World:
     """A device that says that it gave more than was permitted."""
     world = holding()

@@ -25,10 +25,10 @@ def test_what_was_found_is_cut_and_what_is_known_is_listed():
 
 def test_a_file_that_is_no_toml_says_where():
     assert problems(b"a = \n") == (
-        "limits.toml: found text that is not TOML: Invalid value (at line 1, column 5)",
+        "limits.toml: found text that is not TOML: Invalid value (at line 1, column 5); correct that place",
     )
     assert problems(b"a = \xff")[0] == (
-        "limits.toml: found a byte at 4 that is not UTF-8, expected UTF-8 text"
+        "limits.toml: found a byte at 4 that is not UTF-8, expected UTF-8 text; save it as UTF-8"
     )
 
 
@@ -84,7 +84,7 @@ def test_the_size_is_capped_inclusively():
     content = to_toml(document("tacs"))
     load(content + b"\n#" + b"x" * (BYTES_MAX - len(content) - 2))
     assert problems(content + b"\n#" + b"x" * (BYTES_MAX - len(content) - 1)) == (
-        f"limits.toml: found {BYTES_MAX + 1} bytes, expected at most {BYTES_MAX}",
+        f"limits.toml: found more than {BYTES_MAX} bytes, expected fewer; is it the right file?",
     )
 
 

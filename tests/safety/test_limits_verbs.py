@@ -19,7 +19,7 @@ from safety.acts import PassphraseError
 from safety.admission import admit, signature_path
 from safety.clocks import today
 from safety.limits import load
-from safety.limits_shown import effective
+from safety.limits_shown import Effective, effective, table_of
 from safety.limits_verbs import limits
 from safety.modalities import quantities_of
 from safety.signature import fingerprint
@@ -109,7 +109,7 @@ def test_every_number_is_shown_with_who_set_it(tmp_path: Path, modality: str):
     shown = call("show", path).stdout
     for row in told["effective"]:
         assert f"{row['quantity']} {row['scope']}".rstrip() in shown
-        assert f"set by {row['set_by']}: " in shown
+        assert f"set by {row['set_by']}, {row['status']}: " in shown
     for line in shown.splitlines():
         assert len(line) <= 110
     for person in limits_of(modality).people:
@@ -180,7 +180,15 @@ def test_check_of_a_file_that_a_session_starts_with(file: Path, officer: people.
         f"OK: {file}, serial 7, unsigned: simulated endpoints"
     )
     lines = done.stdout.splitlines()[1:]
-    assert len(lines) == 2 and all("a real device would be refused (ILK-409): " in line for line in lines)
+    assert [line.startswith("  a real device would be refused (ILK-409): ") for line in lines[:2]] == [
+        True,
+        True,
+    ]
+    # The unverified numbers stand under it, a layer a line.
+    names = limits_of("tacs").unverified
+    assert f"{len(names)} numbers are unverified" in lines[1]
+    layers = [line.strip().partition(": ")[::2] for line in lines[2:]]
+    assert sorted(f"{layer}.{name}" for layer, found in layers for name in found.split(", ")) == sorted(names)
     trusting(officer)
     sign(file)
     done = call("check", file, "--participant", "P001")
@@ -188,10 +196,56 @@ def test_check_of_a_file_that_a_session_starts_with(file: Path, officer: people.
     assert done.stdout.startswith(
         f"OK: {file}, serial 7, signed by bob, key {fingerprint(officer.public_key)}\n"
     )
-    assert len(done.stdout.splitlines()) == 2 and "numbers are unverified" in done.stdout
+    assert done.stdout.count("would be refused") == 1 and "numbers are unverified" in done.stdout
     told = json.loads(call("check", file, "--json").stdout)
     assert told["ok"] and told["refusals"] == [] and len(told["real_device_refusals"]) == 1
     assert told["signed"]["by"] == "bob" and told["unverified"]
+
+
+def test_a_long_table_is_told_in_columns(file: Path):
+    """Of ultrasound, which has the longest units."""
+    file.write_bytes(to_toml(document("tus")))
+    lines = call("show", file).stdout.splitlines()
+    head = next(line for line in lines if line.split() == ["quantity", "least", "most", "unit"])
+    rows = [line for line in lines if line.startswith("  ") and line[2:3].strip() and line != head]
+    numbers = rows[: rows.index(next(row for row in rows if row.startswith("  washout_s"))) + 1]
+    unit = head.index("unit")
+    assert all(row[unit - 1] == " " and row[unit] != " " for row in numbers)
+    assert "unverified" not in "".join(row[unit:] for row in numbers)
+
+
+@pytest.mark.parametrize(
+    ("high", "said"),
+    [(1e6, "1,000,000"), (12_000.0, "12,000"), (6.283185307, "6.28319"), (0.06, "0.06"), (None, "–")],
+)
+def test_an_end_is_told_as_people_write_it(high: float | None, said: str):
+    row = Effective(
+        quantity="x_us",
+        scope="",
+        unit="us",
+        low=-1.0,
+        high=high,
+        set_by="site",
+        source="s",
+        status="verified",
+    )
+    assert table_of((row,), 80).splitlines()[1].split() == ["x_us", "-1", said, "us"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/"])
+def test_what_has_no_name_is_a_line(name: str):
+    done = call("check", name)
+    assert done.exit_code == 2
+    assert "Is a directory; give the limits file" in done.stderr
+
+
+def test_a_name_that_is_taken_is_told_before_a_pass_phrase_is_asked_for(
+    officer: people.Person, tmp_path: Path
+):
+    trusting(officer)
+    done = call("keygen", "bob", "--role", "officer", "--trust", "--passphrase-file", tmp_path / "none")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "bob.pub: found a key of that name, expected none" in done.stderr
 
 
 def test_check_of_a_file_that_none_starts_with(file: Path, officer: people.Person):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,13 +131,26 @@ def test_typed_once_or_twice(monkeypatch: pytest.MonkeyPatch):
     assert "the two differ" in problem(lambda: read_passphrase("ann", twice=True))
 
 
-@pytest.mark.parametrize("error", [EOFError(), OSError(6, "No such device")])
+@pytest.mark.parametrize("error", [EOFError(), OSError(6, "No such device"), getpass.GetPassWarning("seen")])
 def test_without_a_terminal(monkeypatch: pytest.MonkeyPatch, error: Exception):
     def raises(prompt: str) -> str:
         raise error
 
     monkeypatch.setattr(getpass, "getpass", raises)
     assert "no terminal" in problem(lambda: read_passphrase("ann"))
+
+
+def test_nothing_is_typed_where_it_would_be_seen(monkeypatch: pytest.MonkeyPatch):
+    """What getpass only warns of: a standard input that is no terminal. Nothing is read from it."""
+
+    def falls_back(prompt: str) -> str:
+        warnings.warn("Can not control echo on the terminal.", getpass.GetPassWarning, stacklevel=2)
+        return PHRASE
+
+    monkeypatch.setattr(getpass, "getpass", falls_back)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert "no terminal" in problem(lambda: read_passphrase("ann"))
 
 
 def test_only_the_person_s_own_phrase_unlocks_the_key(tmp_path: Path):

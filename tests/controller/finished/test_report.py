@@ -237,3 +237,11 @@ def test_what_cannot_be_done_is_one_line_and_status_2(folder: Path, arguments: t
     assert status == 2
     assert output.startswith("nociloop report: ")
     assert output.count("\n") == 1
+
+
+def test_a_folder_that_is_no_run_s_is_left_alone(tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    status, said = verb(str(tmp_path))
+    assert status == 2
+    assert "found nothing of a run in it; give the run folder" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
