@@ -23,7 +23,7 @@ MS = 1_000_000
 # A little is left of the day's budget by a session four hours ago.
 NEARLY = {
     "tacs": history_with(past(T0.wall_ns - 4 * 3600 * 10**9, "tacs", on_time_s=3594.0)),
-    "rtms": history_with(past(T0.wall_ns - 4 * 3600 * 10**9, "rtms", n_pulses=17_900)),
+    "rtms": history_with(past(T0.wall_ns - 4 * 3600 * 10**9, "rtms", n_pulses=12_860)),
 }
 
 
