@@ -95,7 +95,7 @@ WATCHDOGS: tuple[Watchdog, ...] = (
          f"{TESTS}test_interlock_codes.py::test_each_trip_is_produced_by_what_it_names"),
     _dog(trips.LEDGER_LATE, "ledger: age of the oldest entry that is not durable", _ms(watchdogs.LEDGER_NS),
          f"{TESTS}test_watchdogs.py::test_how_far_the_ledger_may_be_behind"),
-    _dog(trips.LEDGER_FAILED, "ledger: write and fsync; its queue",
+    _dog(trips.LEDGER_FAILED, "ledger: write, fsync and queue; that it and the store are the files that are written",
          f"no error; at most {ledger.QUEUE_MAX} entries waiting",
          f"{EDGES}test_how_many_entries_may_wait_for_the_disk"),
     _dog(trips.DISK_LOW, "disk: space beside the ledger",

@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from safety.admission import LIMITS_BYTES_MAX, signature_path
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis
 from safety.events import LedgerTrouble
 from safety.latch import Latched, LatchFile
-from safety.regular_file import read_regular, sync_directory
+from safety.regular_file import is_named, read_regular, sync_directory
 from safety.signature import BYTES_MAX as SIGNATURE_BYTES_MAX
 from safety.site_list import SITE_LIST, StoreError
 from safety.store import Store
@@ -67,6 +68,7 @@ class Ledger:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
         sync_directory(path.parent)
+        self._size = 0
         self._full = False
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._news: deque[int | LedgerTrouble] = deque(maxlen=QUEUE_MAX)
@@ -188,6 +190,7 @@ class Ledger:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
+            self._size += len(data)
             if (
                 store is not None
             ):  # both are written before either is synced: one commit of the disk's for both
@@ -220,12 +223,19 @@ class Ledger:
                 self._say(LedgerTrouble(kind="failed", text=f"{SITE_LIST}: {error}"))
 
     def _look(self) -> None:
-        """Disk space, and the limits file and its signature: unchanged."""
+        """Ledger and store: still the files that are written. Disk space. Limits file and its signature: unchanged."""
+        for path, named in self._written():
+            if not named:
+                text = f"{path.name}: no longer the file that is written, or changed by somebody else"
+                self._say(LedgerTrouble(kind="failed", text=text))
         try:
             space = os.statvfs(self._path.parent)
             free = space.f_bavail * space.f_frsize
             if free < DISK_FREE_MIN:
                 self._say(LedgerTrouble(kind="disk_low", text=f"{free // 1_000_000} MB free, expected 50"))
+        except OSError as error:
+            self._say(LedgerTrouble(kind="failed", text=f"{self._path.name}: {error.strerror}"))
+        try:
             digest = hashlib.sha256(read_regular(self._watched.path, LIMITS_BYTES_MAX)).hexdigest()
             signature = self._signature()
         except OSError as error:
@@ -239,6 +249,13 @@ class Ledger:
             found = f"digest {signature[:12]}" if signature else "gone"
             beside = signature_path(self._watched.path).name
             self._say(LedgerTrouble(kind="limits_changed", text=f"{beside}: {found}"))
+
+    def _written(self) -> Iterator[tuple[Path, bool]]:
+        """Each file that is written, and whether its name still leads to it, and to no more than was written."""
+        whole = os.fstat(self._fd).st_size == self._size
+        yield self._path, whole and is_named(self._path, self._fd)
+        if self._store is not None:
+            yield self._store.lines.path, self._store.lines.is_named()
 
     def _signature(self) -> str:
         """The SHA-256 of the signature file, empty where there is none; raises OSError."""

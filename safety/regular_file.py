@@ -31,6 +31,14 @@ def read_with_status(path: Path, bytes_max: int, *, follow: bool = True) -> tupl
         os.close(fd)
 
 
+def is_named(path: Path, fd: int) -> bool:
+    """Whether an open file is still the one that its name leads to: not taken away, and no other put in its place."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(fd))
+    except OSError:
+        return False
+
+
 def put_durably(path: Path, content: bytes, mode: int) -> None:
     """Put a file in place of an older one in one step, down to the disk: whoever reads sees the one or the other."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -16,7 +16,7 @@ import msgspec
 
 from drivers.stimulation import Value
 from safety.chained import FIRST, BrokenChain, Chain, LongLine, next_line, read_chain
-from safety.regular_file import sync_directory
+from safety.regular_file import is_named, sync_directory
 from safety.site import SiteError
 
 SITE_LIST = "site.jsonl"
@@ -71,6 +71,10 @@ class Lines:
 
     def sync(self) -> None:
         os.fdatasync(self._fd)
+
+    def is_named(self) -> bool:
+        """Whether what is written here is what will be read under this name."""
+        return is_named(self.path, self._fd)
 
     def close(self) -> None:
         os.close(self._fd)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,7 @@ def test_a_full_device_fails_the_ledger(tmp_path: Path, world: World, monkeypatc
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, ledger._fd)
     os.close(full)
+    monkeypatch.setattr(ledger_module, "is_named", lambda *_: True)
     ledger.start()
     ledger.append(genesis_of(world))
     told = heard(ledger)
@@ -189,6 +191,48 @@ def test_the_limits_file_is_watched(ledger: Ledger, tmp_path: Path, monkeypatch:
     assert ledger.news() == []
     (tmp_path / "limits.toml").write_text("limit5", encoding="utf-8")
     assert [item.kind for item in heard(ledger) if isinstance(item, LedgerTrouble)] == ["limits_changed"]
+
+
+@pytest.mark.parametrize("how", ["taken away", "renamed", "replaced", "written to", "cut"])
+def test_a_ledger_that_is_no_longer_the_file_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    """What goes on to be written under no name, or beside somebody else's bytes, is no record."""
+    monkeypatch.setattr(ledger_module, "WATCH_EVERY_S", 0.01)
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path, watched(tmp_path))
+    ledger.start()
+    ledger.append(genesis_of(World(rules_of())))
+    until(lambda: ledger._durable > 0)
+    time.sleep(0.05)
+    assert not any(isinstance(item, LedgerTrouble) for item in ledger.news())
+    if how in ("renamed", "replaced"):
+        path.rename(tmp_path / "other")
+    if how == "replaced":
+        path.write_bytes((tmp_path / "other").read_bytes())
+    elif how == "taken away":
+        path.unlink()
+    elif how == "written to":
+        with path.open("ab") as file:
+            file.write(b"{}\n")
+    elif how == "cut":
+        os.truncate(path, 10)
+    (told,) = heard(ledger)
+    assert isinstance(told, LedgerTrouble)
+    assert (told.kind, "ledger.jsonl: no longer the file" in told.text) == ("failed", True)
+    ledger.close(5.0)
+
+
+def test_a_disk_that_cannot_be_asked_is_no_limits_file_that_changed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "statvfs", fails)
+    ledger.start()
+    (told,) = heard(ledger)
+    assert told == LedgerTrouble(kind="failed", text="ledger.jsonl: Input/output error")
 
 
 def test_a_file_whose_name_is_no_text_is_told_in_text(tmp_path: Path):

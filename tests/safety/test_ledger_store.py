@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from safety import clocks
+from safety import ledger as ledger_module
 from safety.events import LedgerTrouble
 from safety.ledger import Ledger
 from safety.site_list import site_list
-from safety.store import Store, read_store
+from safety.store import Store, read_store, store_path
 from tests.safety.ledgers import genesis_of, until, watched
 from tests.safety.stores import let_go, made, opened, reserved, settled
 from tests.safety.world import World, rules_of
@@ -108,6 +109,17 @@ def test_a_store_that_cannot_be_written_fails_once_and_for_good(
     ledger.append(world.entries[0])
     assert ledger.news() == []
     assert not ledger.close(5.0)
+
+
+def test_a_store_that_is_no_longer_the_file_that_is_written(
+    ledger: Ledger, state: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is reserved in a file without a name nobody finds at the next session."""
+    monkeypatch.setattr(ledger_module, "WATCH_EVERY_S", 0.01)
+    store_path(state, "P001").rename(state / "away")
+    found = trouble(ledger)
+    assert (found.kind, found.text.split(":")[0]) == ("failed", "P001.jsonl")
+    assert not [each for each in ledger.news() if isinstance(each, LedgerTrouble)]
 
 
 def test_a_record_that_could_not_be_read_again_fails_as_a_disk_would(ledger: Ledger, store: Store):
