@@ -61,8 +61,7 @@ def lsl_config() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def runtime_directory() -> Path:
     """Sockets of the rigs that the tests start: short paths, and never those of a session that really runs."""
-    path = _FOLDER / "r"
-    path.mkdir(mode=0o700)
+    path = Path(tempfile.mkdtemp(prefix="r-"))  # of this process: a campaign forks it
     os.environ["NOCILOOP_RUNTIME_DIR"] = str(path)
     return path
 
@@ -70,9 +69,10 @@ def runtime_directory() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def no_trust() -> Path:
     """Nobody is trusted, and serials are kept here: never the store or the state of whoever runs the tests."""
-    os.environ["NOCILOOP_TRUST_DIR"] = str(_FOLDER / "trust")
-    os.environ["NOCILOOP_STATE_DIR"] = str(_FOLDER / "state")
-    return _FOLDER
+    path = Path(tempfile.mkdtemp(prefix="n-"))
+    os.environ["NOCILOOP_TRUST_DIR"] = str(path / "trust")
+    os.environ["NOCILOOP_STATE_DIR"] = str(path / "state")
+    return path
 
 
 def pytest_configure(config: pytest.Config) -> None:

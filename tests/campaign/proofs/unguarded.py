@@ -18,8 +18,7 @@ from tests.campaign.standing import digest
 from tests.campaign.unguarded.choosing import FOLDER, Fails, control, file_of, ordered, test_files
 from tests.campaign.unguarded.guards import Guard, guards
 from tests.campaign.unguarded.removing import touched
-from tests.campaign.unguarded.serving import Found, Held
-from tests.campaign.unguarded.tried import CHILD_S
+from tests.campaign.unguarded.serving import CHILD_S, Found, Held
 
 CONTROL = "control: nothing removed"
 SHORT = ("stub: everything is permitted", "trip ILK-001: STOP was pressed", "tacs amplitude_ma_pp: no layer")
@@ -106,6 +105,11 @@ def run(case: str, seed: int) -> Outcome:
     return _outcome(held, case, found)
 
 
+@functools.cache
+def _passes(tests: tuple[int, ...]) -> bool:
+    return _held().tried("", tests).answer == "unnoticed"
+
+
 def _control(held: Held) -> Outcome:
     """All tests, with nothing removed."""
     try:
@@ -126,7 +130,7 @@ def _outcome(held: Held, case: str, found: Found) -> Outcome:
         return Outcome("held", f"allowed: {allowed()[case]}", of_all)
     if found.answer == "unnoticed":
         return Outcome("failed", "no test noticed", of_all)
-    if held.tried("", found.by).answer != "unnoticed":
+    if not _passes(found.by):
         return Outcome("void", f"noticed with nothing removed: {found.text}", of_all)
     if held.tried(case, found.by).answer != "noticed":
         return Outcome("void", f"noticed once, and not again: {found.text}", of_all)

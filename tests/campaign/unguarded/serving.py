@@ -20,9 +20,11 @@ from typing import Literal, NoReturn
 import msgspec
 import pytest
 
-from tests.campaign.unguarded.tried import CHILD_S, COMMON, TESTS, Listener, forget, remember_nothing
+from tests.campaign.unguarded.tried import COMMON, TESTS, Listener, forget, remember_nothing
 
 FALLS_MAX = 300  # a test that says so by its own words is looked for among so many
+TEST_S = 600  # of the clock: longer than any test takes where it gets a twentieth of a processor
+CHILD_S = 3600.0
 END_S = 1800.0  # collected beside others, at the lowest priority
 Removal = Callable[[], None]
 
@@ -127,7 +129,7 @@ def _hold(
             os.dup2(silence, standard)
         remember_nothing()
         plugin = _Loop(removal, falls_count, asking, telling)
-        status = int(pytest.main([*COMMON, str(folder)], plugins=[plugin]))
+        status = int(pytest.main([*COMMON, f"--timeout={TEST_S}", str(folder)], plugins=[plugin]))
         if not plugin.served:
             _send(telling, b"[]")
     except (BrokenPipeError, EOFError):
