@@ -125,6 +125,16 @@ HELD: dict[str, str] = {
 }
 
 
+# By the first digit; every code is in one.
+GROUPS = (
+    ("0", "STOP, and sessions without an orderly end"),
+    ("1", "A request beyond a limit"),
+    ("2", "What is watched while armed"),
+    ("3", "A request or a person's act that does not fit now"),
+    ("4", "What a rig still needs to be READY"),
+)
+
+
 class Page(Value, frozen=True):
     """All that is said of one code."""
 
@@ -190,6 +200,11 @@ def _deciders(sources: dict[str, str], code: str, name: str) -> Iterator[str]:
             yield path
 
 
+def _so(page: Page) -> str:
+    """What happens, in a word."""
+    return f"trips: {page.how}" if page.how else {"missing permissive": "not READY"}.get(page.kind, "refused")
+
+
 def markdown() -> str:
     """docs/codes.md."""
     lines = [
@@ -200,7 +215,13 @@ def markdown() -> str:
         "a refusal changes nothing that runs; a missing permissive keeps a rig from READY.",
         "",
     ]
-    for page in pages():
+    every = pages()
+    for first, title in GROUPS:
+        of = [page for page in every if page.code.startswith(f"ILK-{first}")]
+        lines += [f"**{title}**", "", "| code | says | so |", "|---|---|---|"]
+        lines += [f"| [{page.code}](#{page.code.lower()}) | {page.text} | {_so(page)} |" for page in of]
+        lines.append("")
+    for page in every:
         lines += [
             f"## {page.code}",
             "",

@@ -27,7 +27,9 @@ def _trip(code: str, how: How, text: str, remedy: str) -> TripKind:
 
 
 STOP = _trip("ILK-001", "ramp", "STOP was pressed", "find out why; a named person resets")
-STOP_AGAIN = _trip("ILK-002", "cut", "STOP was pressed again before output was zero", "as ILK-001")
+STOP_AGAIN = _trip(
+    "ILK-002", "cut", "STOP was pressed again before output was zero", "find out why; a named person resets"
+)
 SIGNALLED = _trip(
     "ILK-003", "ramp", "the interlock was told to end while armed", "find out why; a named person resets"
 )
@@ -58,7 +60,10 @@ EEG_RATE = _trip(
     "ILK-206", "ramp", "EEG samples do not come at the declared rate", "check the stream's nominal rate"
 )
 EEG_CHANGED = _trip(
-    "ILK-207", "ramp", "another stream took the place of the first", "one stream of that name only"
+    "ILK-207",
+    "ramp",
+    "another stream took the place of the first",
+    "leave one stream of that name on the network",
 )
 EEG_UNCLEAN = _trip("ILK-208", "ramp", "too few EEG channels are clean", "check electrodes and reference")
 HOST_SILENT = _trip(
@@ -68,7 +73,10 @@ HOST_GONE = _trip(
     "ILK-212", "cut", "the device host ended", "check the driver; its last line is in the ledger"
 )
 DEVICE_FAILED = _trip(
-    "ILK-213", "cut", "the device reported a failure", "read the driver's line, check the device"
+    "ILK-213",
+    "cut",
+    "the device reported a failure",
+    "check the device; the driver's line: `nociloop ledger show RUN_DIR --kind device`",
 )
 READ_BACK = _trip("ILK-214", "cut", "the device holds other settings than were permitted", "check the driver")
 OVER_DELIVERY = _trip(
@@ -150,10 +158,19 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "ILK-322": ("the hello does not fit this session", "compare session, modality and protocol"),
     "ILK-331": ("the person is not named in the limits", "name the person in limits.toml"),
     "ILK-332": ("the signature does not fit", "check the pass-phrase"),
-    "ILK-333": ("the act is for another session or nonce, or expired", "ask for the status and sign again"),
-    "ILK-334": ("this act does not fit the present state", "see the status"),
+    "ILK-333": (
+        "the act is for another session or nonce, or expired",
+        "call the command again: it signs for the session that runs now",
+    ),
+    "ILK-334": (
+        "this act does not fit the present state",
+        "an arming needs READY, a reset TRIPPED: `nociloop ledger show RUN_DIR --kind phase --last 1`",
+    ),
     "ILK-335": ("the relay failed its proof test", "check the relay, its contact and its feedback"),
-    "ILK-336": ("the device did not arm", "read the driver's line"),
+    "ILK-336": (
+        "the device did not arm",
+        "check the device; the driver's line: `nociloop ledger show RUN_DIR --kind device`",
+    ),
     "ILK-337": (
         "the machine was suspended, or its wall clock was set, since the start",
         "end this session and start a new one",

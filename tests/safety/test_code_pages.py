@@ -29,6 +29,16 @@ def test_every_code_has_a_page():
     assert [line.removeprefix("## ") for line in TEXT.splitlines() if line.startswith("## ")] == codes
 
 
+def test_every_code_stands_once_in_the_index():
+    rows = re.findall(r"^\| \[(ILK-\d{3})\]\(#(ilk-\d{3})\) \| (.+) \| (.+) \|$", TEXT, re.MULTILINE)
+    assert [code for code, *_ in rows] == [page.code for page in PAGES]
+    assert all(anchor == code.lower() for code, anchor, *_ in rows)
+    assert {(page.kind, so) for page, (*_, so) in zip(PAGES, rows, strict=True)} == {
+        ("trip", "trips: ramp"), ("trip", "trips: cut"), ("refusal", "refused"), ("refusal by a limit", "refused"),
+        ("missing permissive", "not READY"),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.code)
 def test_a_page_says_everything(page: Page):
     assert page.text and page.remedy
