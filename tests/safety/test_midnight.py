@@ -20,7 +20,7 @@ from tests.safety.world import T0, World, bend_rules, first_state, rules_of
 S = 1_000_000_000
 DAYS = (datetime.date.fromisoformat(TODAY) - datetime.date(1970, 1, 1)).days
 MIDNIGHT_NS = (DAYS + 1) * 86_400 * S
-OF_THE_DAY = ("rtms", "tbs", "tus")  # a threshold, or a screening, of this very day
+OF_THE_DAY = ("rtms", "tbs", "ctbs", "tus")  # a threshold, or a screening, of this very day
 TOMORROW = (datetime.date.fromisoformat(TODAY) + datetime.timedelta(days=1)).isoformat()
 
 
