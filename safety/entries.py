@@ -11,6 +11,7 @@ import msgspec
 from drivers.stimulation import Value
 from safety.events import Event, Now
 from safety.messages import Permit, Refusal
+from safety.modalities import Exposure
 from safety.safing import Step
 from safety.state import (
     Effect,
@@ -28,6 +29,7 @@ from safety.state import (
     Unlatch,
     Watch,
 )
+from safety.store_records import Reserved
 
 GENESIS_HASH = "0" * 64
 
@@ -66,10 +68,29 @@ class Folded(Value, frozen=True, array_like=True):
 
 
 class Fold(Value, frozen=True, array_like=True):
-    """The foldable events since the entry before: how many of each, and the Watch that they left."""
+    """The foldable events since the entry before: how many of each, and the Watch that they left. Written small, for one
+    stands in most entries: of a time, how much it grew since that entry; evidence only where it is another."""
 
     counts: Folded
     watch: Watch
+
+    def after(self, before: Watch) -> Watch:
+        """The Watch that they left, where `before` is the one that the entry before left."""
+        times = {name: getattr(before, name) + getattr(self.watch, name) for name in _TIMES}
+        return msgspec.structs.replace(self.watch, evidence=self.watch.evidence or before.evidence, **times)
+
+
+# Of the interlock's own clocks: what a controller counts may be any number, and a difference of two might not be written.
+_TIMES = tuple(name for name in Watch.__struct_fields__ if name.endswith("_ns"))
+
+
+def fold_of(counts: Mapping[str, int], before: Watch, after: Watch) -> Fold | None:
+    """Counts by the names of the events, and the Watch at the entry before and now; nothing of no events."""
+    if not counts:
+        return None
+    times = {name: getattr(after, name) - getattr(before, name) for name in _TIMES}
+    evidence = None if after.evidence is before.evidence else after.evidence
+    return Fold(counts=folded(counts), watch=msgspec.structs.replace(after, evidence=evidence, **times))
 
 
 def folded(counts: Mapping[str, int]) -> Folded:
@@ -110,6 +131,20 @@ class Close(Value, frozen=True):
 
 
 _json = msgspec.json.Encoder()
+_SPENT = {
+    "on_time_s": "s",
+    "charge_c": "C",
+    "n_pulses": "pulses",
+    "cem43_brain_min": "min in brain",
+    "cem43_bone_min": "min in bone",
+    "cem43_skin_min": "min in skin",
+}
+
+
+def reserved_words(total: Exposure) -> str:
+    """A reservation as the ledger has it: what is not 0, with its unit. The rest of its record is in `now` and Genesis."""
+    told = ((getattr(total, name), unit) for name, unit in _SPENT.items())
+    return ", ".join(f"{value!r} {unit}" for value, unit in told if value)
 
 
 def written(effect: Effect) -> str:
@@ -131,6 +166,8 @@ def written(effect: Effect) -> str:
             return f"controller {type(message).__name__}"
         case ToPerson(peer=peer, result=result):
             return f"person {peer} {'ok' if result.ok else result.code}"
+        case ToStore(record=Reserved(total=total)):
+            return f"store reserved {reserved_words(total)}"
         case ToStore(record=record):
             return "store " + _json.encode(record).decode()
         case PetRelay():

@@ -19,7 +19,7 @@ from drivers.link import FrameError, OpenDevice, StopDevice
 from safety import clocks
 from safety.arming import missing, nonce_of
 from safety.device import DeviceHost
-from safety.entries import Close, Fold, entry_of, folded
+from safety.entries import Close, entry_of, fold_of
 from safety.events import (
     ActPresented,
     BadFrame,
@@ -111,7 +111,8 @@ class Process:
         self._names = 0
         self._unreadable = 0
         self._fold: dict[str, int] = {}
-        self._queued: deque[tuple[State, Event, Step, Now, Fold | None]] = deque(maxlen=1)
+        self._entered = state.watch  # the Watch that the last entry left
+        self._queued: deque[tuple[State, Event, Step, Now]] = deque(maxlen=1)
         self._undurable: deque[tuple[int, int]] = deque()
         self._due: deque[Event] = deque()
         self._status: int | None = None
@@ -387,9 +388,7 @@ class Process:
         self._state = decided.state
         entry = decided.state.entries != before.entries
         if entry:
-            fold = Fold(counts=folded(self._fold), watch=before.watch) if self._fold else None
-            self._fold = {}
-            self._queued.append((before, event, decided, now, fold))
+            self._queued.append((before, event, decided, now))
         else:
             name = type(event).__name__
             self._fold[name] = self._fold.get(name, 0) + 1
@@ -399,7 +398,9 @@ class Process:
 
     def _record(self, now: Now) -> None:
         """Put into words what was queued before its effects went out, and hand it to the ledger's thread."""
-        before, event, decided, entry_now, fold = self._queued.popleft()
+        before, event, decided, entry_now = self._queued.popleft()
+        fold = fold_of(self._fold, self._entered, before.watch)
+        self._fold, self._entered = {}, decided.state.watch
         latched = after(self._latched, self._rules.session_id, decided.effects, entry_now.wall_ns)
         self._latched = latched or self._latched
         try:

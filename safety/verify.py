@@ -309,7 +309,7 @@ def replayed(rules: Rules, state: State, lines: list[Line]) -> Iterator[tuple[Li
         if not isinstance(entry, Entry):
             return
         if entry.fold is not None:
-            state = msgspec.structs.replace(state, watch=entry.fold.watch)
+            state = msgspec.structs.replace(state, watch=entry.fold.after(state.watch))
         decided = step(rules, state, entry.event, entry.now)
         difference = _difference(state, entry, decided.state, tuple(written(e) for e in decided.effects))
         state = decided.state

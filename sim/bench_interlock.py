@@ -121,7 +121,7 @@ def measure_core(ledger: Path) -> Core:
         if not isinstance(entry, Entry):
             break
         if entry.fold is not None:
-            state = msgspec.structs.replace(state, watch=entry.fold.watch)
+            state = msgspec.structs.replace(state, watch=entry.fold.after(state.watch))
         begun_ns = time.perf_counter_ns()
         decided = step(first.rules, state, entry.event, entry.now)
         encoder.encode(entry_of(state, entry.event, decided, entry.now, entry.fold))

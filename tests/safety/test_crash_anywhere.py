@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
 from safety.earlier import sessions_of
+from safety.entries import written
 from safety.exposures import NOTHING, minus, plus
 from safety.history import History
 from safety.modalities import Exposure
@@ -46,18 +47,19 @@ class Killed:
         for entry in world.entries[self.seen :]:
             for effect in entry.effects:
                 if effect.startswith("store "):
-                    record = msgspec.json.decode(effect.removeprefix("store "), type=Record)
-                    self.records.append((entry.seq, record))
+                    told = [each for each in world.effects if isinstance(each, ToStore)][len(self.records)]
+                    assert effect == written(told)
+                    self.records.append((entry.seq, told.record))
         self.seen = len(world.entries)
         durable = tuple(record for seq, record in self.records if seq < world.state.watch.durable)
-        told = sessions_of(durable)
-        spent = told[0].spent if told else NOTHING
+        kept = sessions_of(durable)
+        spent = kept[0].spent if kept else NOTHING
         device = world.device
         assert spent.on_time_s >= device.on_time_ns / 1e9 - 1e-9
         assert spent.charge_c >= device.charge_c - 1e-12
         assert spent.n_pulses >= device.n_pulses
         if device.output > 0.0:
-            assert told and told[0].first_wall_ns <= world.now.wall_ns <= told[0].last_wall_ns
+            assert kept and kept[0].first_wall_ns <= world.now.wall_ns <= kept[0].last_wall_ns
         # Within a session what is accounted for only grows, and with what was before it stays inside the day's budget.
         assert minus(self.granted, world.state.dose.granted) == NOTHING
         self.granted = world.state.dose.granted

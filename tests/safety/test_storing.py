@@ -8,11 +8,12 @@ import pytest
 from drivers.stimulation import Modality
 from safety.dose import Dose
 from safety.earlier import LAST_OUT_NS, sessions_of
-from safety.entries import written
+from safety.entries import reserved_words, written
 from safety.events import Durable, EndAsked
 from safety.exposures import NOTHING, minus, plus, spent_of
 from safety.history import Stamp
 from safety.messages import End, Pending, Permit
+from safety.modalities import Exposure
 from safety.state import ToStore
 from safety.store_records import Record, Reserved, Settled
 from safety.storing import settlement
@@ -51,11 +52,24 @@ def test_a_reservation_is_written_with_the_request_and_no_permit_comes_before_it
     assert not [m for m in world.heard if isinstance(m, Permit)]
     entry = world.entries[-1]
     assert entry.effects[0] == written(ToStore(record=record))
-    assert entry.effects[0].startswith('store {"type":"reserved"')
+    total = record.total
+    told = f"{total.n_pulses} pulses" if modality == "rtms" else f"{total.charge_c!r} C"
+    assert entry.effects[0] == f"store reserved {total.on_time_s!r} s, {told}"
     world.take(Durable(seq=world.state.entries - 1))
     assert not [m for m in world.heard if isinstance(m, Permit)]
     world.take(Durable(seq=world.state.entries))
     assert [m.id for m in world.heard if isinstance(m, Permit)] == [world.ids]
+
+
+def test_every_quantity_that_is_reserved_is_told_with_its_unit():
+    total = Exposure(**{name: n for n, name in enumerate(Exposure.__struct_fields__, start=1)})
+    assert reserved_words(total) == "1 s, 2 C, 3 pulses, 4 min in brain, 5 min in bone, 6 min in skin"
+    assert reserved_words(NOTHING) == ""
+
+
+def test_a_reservation_is_told_by_its_whole_number():
+    total = msgspec.structs.replace(NOTHING, on_time_s=0.1 + 0.2, n_pulses=3)
+    assert reserved_words(total) == "0.30000000000000004 s, 3 pulses"
 
 
 def test_each_total_is_no_less_than_what_was_granted_and_never_falls():

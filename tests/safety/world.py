@@ -19,7 +19,7 @@ from drivers.capabilities import Capabilities
 from drivers.link import FromHost, Opened, ToHost
 from drivers.stimulation import Modality, Train
 from safety.acts import public_key_hex, sign
-from safety.entries import Entry, Fold, entry_of, folded
+from safety.entries import Entry, entry_of, fold_of
 from safety.events import (
     ActPresented,
     Asked,
@@ -170,6 +170,7 @@ class World:
     effects: list[Effect] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    entered: Watch = field(default_factory=Watch)
     ended: int | None = None
     stream_ns: int = T0.mono_ns
     _queue: list[tuple[int, int, Event]] = field(default_factory=list)
@@ -180,6 +181,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.first = self.state
+        self.entered = self.state.watch
         self.device.now_ns = self.mono_ns
 
     # Looking
@@ -229,8 +231,8 @@ class World:
             watch_step(self.rules, before, event, decided)
         self.state = decided.state
         if decided.state.entries != before.entries:
-            fold = Fold(counts=folded(self.counts), watch=before.watch) if self.counts else None
-            self.counts = {}
+            fold = fold_of(self.counts, self.entered, before.watch)
+            self.counts, self.entered = {}, decided.state.watch
             self.entries.append(entry_of(before, event, decided, now, fold))
             if self.disk_ns is not None:
                 self.later(self.disk_ns, Durable(seq=decided.state.entries))

@@ -35,7 +35,7 @@ from drivers.link import (
 from drivers.stimulation import Delivery, Hold, Modality, PulseTrain, Train, amplitude, duration_ns
 from drivers.stimulator import DeviceStatus
 from safety import acts
-from safety.entries import Close, Fold, Genesis, entry_of, folded
+from safety.entries import Close, Genesis, entry_of, fold_of
 from safety.events import (
     ActPresented,
     Asked,
@@ -175,6 +175,7 @@ class VirtualRun:
             prev="", seq=0, kind="opened", now=now, utc="2026-06-01T10:00:00.000000+00:00", boot_id="b",
             rules=self.rules, state=self.state, software=software(),
         )  # fmt: skip
+        self._entered = self.state.watch
         self._ledger.start()
         self._ledger.append(genesis)
 
@@ -213,8 +214,8 @@ class VirtualRun:
         decided = step(self.rules, before, event, now)
         self.state = decided.state
         if decided.state.entries != before.entries:
-            fold = Fold(counts=folded(self._fold), watch=before.watch) if self._fold else None
-            self._fold = {}
+            fold = fold_of(self._fold, self._entered, before.watch)
+            self._fold, self._entered = {}, decided.state.watch
             self._ledger.append(entry_of(before, event, decided, now, fold))
         else:
             name = type(event).__name__
