@@ -314,23 +314,14 @@ def amplitude(train: Train) -> float:
     wave = train.waveform
     match wave:
         case Hold():
-            return _carried_amplitude(wave.carrier)
+            carrier = wave.carrier
+            return carrier.amplitude_ma_pp if isinstance(carrier, (Sine, Noise)) else carrier.amplitude_ma
         case PulseTrain() | BurstTrain():
             return wave.pulse.amplitude_pct_mso
         case Sonication():
             return wave.amplitude_mpa_water
         case _:
             assert_never(wave)
-
-
-def _carried_amplitude(carrier: Carrier) -> float:
-    match carrier:
-        case Sine() | Noise():
-            return carrier.amplitude_ma_pp
-        case Direct() | Pulses():
-            return carrier.amplitude_ma
-        case _:
-            assert_never(carrier)
 
 
 def with_amplitude(train: Train, value: float) -> Train:

@@ -59,14 +59,11 @@ def grant(
     """
     level = amplitude(train)
     over_ns = start_ns + wait_ns + duration_ns(train) + ramp_down_ns(train)
-    spanned = msgspec.structs.replace(
-        dose, first_ns=dose.first_ns or start_ns, last_ns=max(dose.last_ns, over_ns)
-    )
+    span = dose.first_ns or start_ns, max(dose.last_ns, over_ns)
     if not isinstance(train.waveform, Hold):
         whole = plus(_whole(train), warm)
-        return _granted(
-            spanned, whole, dose.train if joins else NOTHING, dose.covered_ns, dose.covered_amplitude
-        )
+        before = dose.train if joins else NOTHING
+        return _granted(dose, span, whole, before, dose.covered_ns, dose.covered_amplitude)
     zero_ns = start_ns + duration_ns(train) + train.waveform.ramp_down_ms * 1_000_000
     zero_ns += wait_ns if start_ns < dose.covered_ns else 0
     overlap_ns = max(0, min(dose.covered_ns, zero_ns) - start_ns)
@@ -82,12 +79,16 @@ def grant(
         extra = plus(extra, msgspec.structs.replace(raised, on_time_s=0.0, n_pulses=0))
     # All of the covered span is now charged at `level` at least, so that a later rise is charged from here.
     before = dose.train if start_ns <= dose.covered_ns + wait_ns else NOTHING
-    return _granted(spanned, extra, before, max(dose.covered_ns, zero_ns), level)
+    return _granted(dose, span, extra, before, max(dose.covered_ns, zero_ns), level)
 
 
-def _granted(dose: Dose, extra: Exposure, before: Exposure, covered_ns: int, level: float) -> Dose:
+def _granted(
+    dose: Dose, span: tuple[int, int], extra: Exposure, before: Exposure, covered_ns: int, level: float
+) -> Dose:
     return msgspec.structs.replace(
         dose,
+        first_ns=span[0],
+        last_ns=span[1],
         granted=plus(dose.granted, extra),
         pulse=per_pulse(extra),
         train=plus(before, extra),
@@ -107,7 +108,7 @@ def settle(dose: Dose, durable: int) -> Dose:
 
 def committed(dose: Dose) -> Exposure:
     """What counts against budgets: every reservation, durable or on its way."""
-    return plus(dose.reserved, dose.coming)
+    return dose.reserved if dose.coming_after == 0 else plus(dose.reserved, dose.coming)
 
 
 def is_reserved(dose: Dose, at_ns: int) -> bool:

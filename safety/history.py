@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import lru_cache
 
 from drivers.stimulation import Modality, Value
 from safety.modalities import Exposure
@@ -56,7 +57,11 @@ class History(Value, frozen=True, cache_hash=True):
 
 def date_of(history: History, wall_ns: int) -> str:
     """The site's calendar day at a wall time, as ISO; "" where no calendar has it."""
-    days = (wall_ns // 1_000_000_000 + history.utc_offset_s) // 86_400
+    return _date((wall_ns // 1_000_000_000 + history.utc_offset_s) // 86_400)
+
+
+@lru_cache(maxsize=8)  # asked with every request, and another one a day
+def _date(days: int) -> str:
     try:
         return (datetime.date(1970, 1, 1) + datetime.timedelta(days=days)).isoformat()
     except OverflowError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import eq
+
 from drivers.stimulation import Hold, Train, amplitude
 from safety.dose import Dose
 from safety.events import Now
@@ -20,6 +22,7 @@ from safety.modalities import (
     is_down,
     keeps_shape,
 )
+from safety.remembering import Remembered
 from safety.response import is_response, refuses_increase
 from safety.safing import tell
 from safety.state import Effect, Rules, Running, State
@@ -39,8 +42,14 @@ def facts_now(rules: Rules, state: State, now: Now) -> Facts:
 
 def today_of(rules: Rules, now: Now) -> str:
     """The day, as ISO: that of the start or a later one, for at midnight what was measured today is of yesterday."""
-    day = date_of(rules.history, now.wall_ns)
+    return _today(rules, date_of(rules.history, now.wall_ns))
+
+
+def _later_day(rules: Rules, day: str) -> str:
     return max(rules.today, day) if is_iso_date(rules.today) and day else ""
+
+
+_today = Remembered(_later_day, eq)
 
 
 def present(state: State, now: Now) -> Running | None:
@@ -94,24 +103,28 @@ def spent_so_far(dose: Dose, spent: Exposure) -> Session:
 
 def _rested_ns(rules: Rules, now: Now) -> int:
     """When the last gap or wash-out is over, on the monotonic clock; 0 where none runs."""
-    left_ns = [left_ns for _, left_ns in waits(rules.limits, rules.history, now.wall_ns)]
-    return now.mono_ns + max(left_ns) if left_ns else 0
+    left = waits(rules.limits, rules.history, now.wall_ns)
+    return now.mono_ns + max(left_ns for _, left_ns in left) if left else 0
 
 
 def _waiting(rules: Rules, start_ns: int, now: Now) -> list[Reason]:
     """Every gap and wash-out that is not over when output would begin."""
-    start_wall_ns = now.wall_ns + start_ns - now.mono_ns
-    return [
-        told(
-            "ILK-315" if spacing.name == "gap_s" else "ILK-316",
-            f"{left_ns / 1e9:.0f} s are left of {spacing.low:g} s",
-            quantity=spacing.name,
-            value=max(0.0, spacing.low - left_ns / 1e9),
-            limit=spacing.low,
-            set_by="spacing",
-        )
-        for spacing, left_ns in waits(rules.limits, rules.history, start_wall_ns)
-    ]
+    left = waits(rules.limits, rules.history, now.wall_ns + start_ns - now.mono_ns)
+    return (
+        []
+        if not left
+        else [
+            told(
+                "ILK-315" if spacing.name == "gap_s" else "ILK-316",
+                f"{left_ns / 1e9:.0f} s are left of {spacing.low:g} s",
+                quantity=spacing.name,
+                value=max(0.0, spacing.low - left_ns / 1e9),
+                limit=spacing.low,
+                set_by="spacing",
+            )
+            for spacing, left_ns in left
+        ]
+    )
 
 
 def _handing_over(state: State, now: Now) -> Running | None:
@@ -139,13 +152,17 @@ def judge(rules: Rules, state: State, request: Request, now: Now) -> tuple[Reaso
     return tuple(reasons)
 
 
+_facts = Remembered(check_facts, eq)  # between two statuses of the device they are the same
+
+
 def _judge_train(rules: Rules, state: State, train: Train, now: Now) -> tuple[Reason, ...]:
     """The limits. What passed them last passes them again, for neither the file nor the device has changed: of an
     unchanged train, the renewal of a hold, only the facts of the moment are judged."""
     facts = facts_now(rules, state, now)
     if train == state.passed:
-        return check_facts(rules.limits, facts)
-    return () if state.capabilities is None else check(train, rules.limits, state.capabilities, facts)
+        return _facts(rules.limits, facts)
+    caps = state.capabilities
+    return () if caps is None else check(train, rules.limits, caps, facts)
 
 
 def _onset_fits(state: State, request: Request, now: Now) -> bool:

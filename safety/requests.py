@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from drivers.link import Prepare
-from drivers.stimulation import Train, amplitude, duration_ns
+from drivers.stimulation import Hold, Train, amplitude, duration_ns
 from safety import dose as doses
 from safety import trips
 from safety.dose import Dose
 from safety.events import Asked, Now
-from safety.exposures import plus
+from safety.exposures import NOTHING, plus
 from safety.firing import ONSET_SLACK_NS, renew, renewable
 from safety.judging import (
     ONSET_AHEAD_NS,
@@ -51,7 +51,8 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     settled = doses.settle(state.dose, state.watch.durable)
     start_ns = max(request.onset_at_ns, now.mono_ns)
     train = request.train
-    warm = heat(train, duration_ns(train), amplitude(train), rules.limits)
+    held = isinstance(train.waveform, Hold)
+    warm = NOTHING if held else heat(train, duration_ns(train), amplitude(train), rules.limits)
     joins = goes_on(state.segments, train, start_ns, rules.limits) is not None
     granted = doses.grant(settled, train, start_ns, _wait_ns(rules, request), warm, joins=joins)
     after = state.entries + 1
@@ -59,7 +60,7 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
     if amplitude(request.train) == 0.0 and steps_down(state, request, now):
         dose, enough = settled, True  # down to nothing: the ramp is in what the present lease was granted
     else:
-        room = _room(rules, state, granted, request.train, after, now)
+        room = _room(rules, state, granted, enough, request.train, after, now)
         if not isinstance(room, Dose):
             return Step(state, refuse(rules, state, request.id, _over(room), now))
         dose = room
@@ -73,16 +74,17 @@ def ask(rules: Rules, state: State, event: Asked, now: Now) -> Step:
 
 
 def _room(
-    rules: Rules, state: State, granted: Dose, train: Train, after: int, now: Now
+    rules: Rules, state: State, granted: Dose, enough: bool, train: Train, after: int, now: Now
 ) -> Dose | tuple[Exceeded, ...]:
     """The dose with what a permit needs reserved: a block ahead where the budgets have room for it, else the mere need;
-    or the budgets that would be exceeded."""
+    or the budgets that would be exceeded. `enough`: it rests on durable reservations already."""
+    committed = doses.committed(granted)
 
     def over(wanted: Exposure) -> tuple[Exceeded, ...]:
-        spent = spent_so_far(granted, plus(doses.committed(granted), wanted))
-        return exceeded(rules.limits, rules.history, spent, now)
+        total = committed if wanted is NOTHING else plus(committed, wanted)
+        return exceeded(rules.limits, rules.history, spent_so_far(granted, total), now)
 
-    need, enough = doses.needed(granted), doses.is_reserved(granted, now.mono_ns)
+    need = NOTHING if enough else doses.needed(granted)
     if not enough or doses.running_low(granted, train, now.mono_ns):
         ahead = doses.block(train, need, _highest(state))
         if not over(ahead):

@@ -8,10 +8,11 @@ has left the window.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, inf, nan, nextafter
+from math import ceil, inf, isfinite, nan, nextafter
+from operator import attrgetter
 
 import msgspec
 
@@ -72,22 +73,26 @@ def budgets_in_force(limits: Limits) -> tuple[Budget, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """A budget, and what sessions before this one count against it: `sums[n]` is the sum of those from the n-th end on,
-    None where it is no number, and `floats[n]` a float that is not below it: 0.0 is exactly nothing, NaN no number."""
+    None where it is no number, and `floats[n]` a float that is not below it: 0.0 is exactly nothing, NaN no number.
+    `own` is what this session adds; up to `surely` floats alone show that it holds, by more than they can err, NaN where
+    they never do: days are counted, not summed. `window_ns` is 0 where none rolls; `told`: a policy is told what is left
+    of it."""
 
     budget: Budget
+    window_ns: int
     ends: tuple[int, ...]
     sums: tuple[Fraction | None, ...]
     floats: tuple[float, ...]
+    own: Callable[[Session], float]
+    surely: float
+    told: bool
 
     def before(self, now: Now) -> Fraction | None:
-        return self.sums[self._first(now)]
+        return self.sums[self.first(now)]
 
-    def before_float(self, now: Now) -> float:
-        return self.floats[self._first(now)]
-
-    def _first(self, now: Now) -> int:
-        window_ns = WINDOW_NS.get(self.budget.scope)
-        return 0 if window_ns is None else bisect_right(self.ends, now.wall_ns - window_ns)
+    def first(self, now: Now) -> int:
+        """The first session whose end has not left the window."""
+        return bisect_right(self.ends, now.wall_ns - self.window_ns) if self.window_ns else 0
 
 
 def _lines_of(limits: Limits, history: History) -> tuple[_Line, ...]:
@@ -104,11 +109,18 @@ def _line_of(budget: Budget, modality: Modality, history: History) -> _Line:
         sums = [_sum(spent_of(each.spent, budget.name) for each in past[n:]) for n in range(len(past) + 1)]
     else:
         sums = [Fraction(0)]
+    number = is_number(budget.high, integer=False)
     return _Line(
         budget=budget,
+        window_ns=WINDOW_NS.get(budget.scope, 0),
         ends=tuple(each.last_wall_ns for each in past),
         sums=tuple(sums),
         floats=tuple(nan if each is None else _not_below(each) for each in sums),
+        own=_own_of(budget),
+        surely=budget.high * SURELY if number and budget.name != "n_days" else nan,
+        told=number
+        and budget.scope not in ("pulse", "train")
+        and budget.name not in ("n_sessions", "n_days"),
     )
 
 
@@ -119,35 +131,23 @@ def _not_below(total: Fraction) -> float:
 _lines = Remembered(_lines_of)
 
 
-def _own(budget: Budget, session: Session) -> float:
-    """What this session adds to a budget."""
-    match budget.scope:
-        case "pulse":
-            return spent_of(session.pulse, budget.name)
-        case "train":
-            return spent_of(session.train, budget.name)
-        case _:
-            return spent_of(session.all, budget.name)
-
-
-def _surely_within(line: _Line, session: Session, now: Now) -> bool:
-    """Whether floats alone show that a budget holds: by more than they can err. Days are counted, not summed."""
-    budget = line.budget
-    own = _own(budget, session)
-    known = (
-        is_number(own, integer=False) and is_number(budget.high, integer=False) and budget.name != "n_days"
-    )
-    return known and own + line.before_float(now) <= budget.high * SURELY
+def _own_of(budget: Budget) -> Callable[[Session], float]:
+    """What a session adds to a budget, as a function of its sums."""
+    part = budget.scope if budget.scope in ("pulse", "train") else "all"
+    if budget.name in ("n_pulses", "n_sessions", "n_days"):
+        return lambda session: spent_of(getattr(session, part), budget.name)
+    return attrgetter(f"{part}.{budget.name}")
 
 
 def exceeded(limits: Limits, history: History, session: Session, now: Now) -> tuple[Exceeded, ...]:
     """Each budget that the session's sums exceed. A sum or a budget that is not a number is exceeded."""
     found = []
     for line in _lines(limits, history):
-        if _surely_within(line, session, now):
+        before = line.floats[line.first(now) if line.window_ns else 0]
+        if -inf < line.own(session) + before <= line.surely:
             continue
         budget = line.budget
-        total = total_of(budget, limits.modality, history, session, now)
+        total = _total(line, limits.modality, history, session, now)
         if total is None or not is_number(budget.high, integer=False) or not total <= exact(budget.high):
             found.append(Exceeded(budget=budget, total=NO_NUMBER if total is None else as_float(total)))
     return tuple(found)
@@ -157,9 +157,13 @@ def total_of(
     budget: Budget, modality: Modality, history: History, session: Session, now: Now
 ) -> Fraction | None:
     """What counts against a budget at an instant; None where it is no number."""
-    if budget.name == "n_days":
+    return _total(_line_of(budget, modality, history), modality, history, session, now)
+
+
+def _total(line: _Line, modality: Modality, history: History, session: Session, now: Now) -> Fraction | None:
+    if line.budget.name == "n_days":
         return Fraction(days_in_a_row(modality, history, now))
-    before, own = _line_of(budget, modality, history).before(now), _own(budget, session)
+    before, own = line.before(now), line.own(session)
     return None if before is None or not is_number(own, integer=False) else before + exact(own)
 
 
@@ -198,25 +202,39 @@ def _day(history: History, wall_ns: int) -> int:
 def waits(limits: Limits, history: History, wall_ns: int) -> tuple[tuple[Spacing, int], ...]:
     """Each gap and wash-out that is not over at a wall time, with the ns that are left of it. One that the modality
     declares and the file does not have is never over."""
+    rests = _rests(limits, history)
+    if not rests:
+        return ()
+    return tuple(
+        (spacing, NEVER_NS if over_ns is None else over_ns - wall_ns)
+        for spacing, over_ns in rests
+        if over_ns is None or over_ns > wall_ns
+    )
+
+
+def _rests_of(limits: Limits, history: History) -> tuple[tuple[Spacing, int | None], ...]:
+    """Each gap and wash-out that runs, with the wall time at which it is over; None where that is never."""
     known = {each.name: each for each in limits.spacing}
-    found = []
+    found: list[tuple[Spacing, int | None]] = []
     for declared in spacing_of(limits.modality):
         spacing = known.get(declared.name)
         if spacing is None or not is_number(spacing.low, integer=False):
             nothing = Spacing(
                 name=declared.name, unit="s", low=0.0, source="", edition="", status="unverified"
             )
-            found.append((spacing or nothing, NEVER_NS))
+            found.append((spacing or nothing, None))
             continue
         last_ns = [
             each.last_wall_ns
             for each in history.past
             if (each.modality == limits.modality) == (spacing.name == "gap_s")
         ]
-        left_ns = max(last_ns) + ceil(exact(spacing.low) * 1_000_000_000) - wall_ns if last_ns else 0
-        if left_ns > 0:
-            found.append((spacing, left_ns))
+        if last_ns:
+            found.append((spacing, max(last_ns) + ceil(exact(spacing.low) * 1_000_000_000)))
     return tuple(found)
+
+
+_rests = Remembered(_rests_of)
 
 
 def clock_trouble(history: History, now: Now) -> str:
@@ -236,12 +254,10 @@ def binding(limits: Limits, history: History, session: Session, now: Now) -> tup
     inside. Budgets of a pulse or a train begin anew with each, and counts do not change while a session runs."""
     least: dict[str, tuple[float, Budget, float]] = {}
     for line in _lines(limits, history):
-        budget = line.budget
-        if budget.scope in ("pulse", "train") or budget.name in ("n_sessions", "n_days"):
-            continue
-        used = _used(line, limits.modality, history, session, now)
-        if used is None or not is_number(budget.high, integer=False):
+        used = _used(line, limits.modality, history, session, now) if line.told else None
+        if used is None:
             continue  # `exceeded` refuses it
+        budget = line.budget
         left = budget.high - used
         if budget.name not in least or left < least[budget.name][0]:
             least[budget.name] = (left, budget, used)
@@ -250,10 +266,10 @@ def binding(limits: Limits, history: History, session: Session, now: Now) -> tup
 
 def _used(line: _Line, modality: Modality, history: History, session: Session, now: Now) -> float | None:
     """What counts against a budget, as a float to be told; None where it is no number."""
-    own = _own(line.budget, session)
-    if line.before_float(now) == 0.0 and is_number(own, integer=False):
+    own = line.own(session)
+    if line.floats[line.first(now) if line.window_ns else 0] == 0.0 and isfinite(own):
         return own
-    total = total_of(line.budget, modality, history, session, now)
+    total = _total(line, modality, history, session, now)
     return None if total is None else as_float(total)
 
 

@@ -151,10 +151,12 @@ def is_down(present: Train | None, asked: Train) -> bool:
 
     An equal amplitude is no step down: it prolongs the output, so it needs all that a rise needs.
     """
-    if present is None or present.modality != asked.modality or present.outputs != asked.outputs:
+    if present is None or not _amplitudes_fall(present, asked):
+        return False
+    if present.modality != asked.modality or present.outputs != asked.outputs:
         return False
     before, after = numbers_of(present), numbers_of(asked)
-    if before.keys() != after.keys() or not _amplitudes_fall(present, asked):
+    if before.keys() != after.keys():
         return False
     return all(
         falls_or_stays(declared, before[declared.name], after[declared.name])
@@ -169,6 +171,8 @@ def keeps_shape(present: Train, asked: Train) -> bool:
     A ramp leads from one amplitude to another and from nothing else: a contact that joins in, a current that turns round,
     a pulse that becomes wider would come in one step.
     """
+    if present == asked:
+        return True
     before, after = numbers_of(present), numbers_of(asked)
     steady = rules_of(asked.modality).steady
     return (

@@ -162,16 +162,21 @@ def passes(declared: Declared, value: float, limits: Limits, caps: Capabilities)
     pass here is judged by `check_value` in rationals, which names every layer that refuses.
     """
     envelope = caps.envelopes.get(declared.name)
-    if envelope is None or not _usable(envelope):
+    if envelope is None or not _usable(envelope) or not inside_layers(declared, value, limits):
         return False
+    inside = envelope.low <= value <= envelope.high
+    return inside and (envelope.step <= 0 or is_on_step(value, envelope.low, envelope.step))
+
+
+def inside_layers(declared: Declared, value: float, limits: Limits) -> bool:
+    """Whether a number is positively inside every layer of code and file, floats compared."""
     known = False
     for row in limits.rows:
         if row.quantity == declared.name:
-            if not row.low <= value <= row.high:
+            if not (isfinite(row.low) and isfinite(row.high) and row.low <= value <= row.high):
                 return False
             known = known or row.layer == "protocol"
-    inside = declared.low <= value <= declared.high and envelope.low <= value <= envelope.high
-    return known and inside and (envelope.step <= 0 or is_on_step(value, envelope.low, envelope.step))
+    return known and declared.low <= value <= declared.high
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import floor
 
 from drivers.capabilities import Capabilities
@@ -15,6 +16,7 @@ from safety.modalities.bounds import (
     check_exact,
     effective_rows,
     exact,
+    inside_layers,
     is_number,
     layers,
     not_a_number,
@@ -63,6 +65,8 @@ def check_rise(
         return (not_a_number(asked, level),)
     if not (is_number(ramp_ms, integer=True) and ramp_ms > 0):
         return (not_a_number(ramp_up, ramp_ms),)
+    if is_number(amplitude_now, integer=False) and level <= amplitude_now:
+        return ()  # floats compare as the decimals that mean them do
     rise = exact(level) - present(amplitude_now)
     if rise <= 0:
         return ()
@@ -78,11 +82,15 @@ def ceiling(
     Where nothing runs yet (0 ms), the ramp is taken as long as the limits and the lease let it be.
     """
     high = {row.quantity: row.high for row in rows}
-    longest = exact(min(high["ramp_up_ms"], high["duration_ms"]))
-    ramp_ms = Fraction(ramp_up_ms) if ramp_up_ms > 0 else longest
-    reach = present(amplitude_now) + exact(high[slew.name]) * ramp_ms / 1000
-    highest = min(reach, exact(high[asked.name]))
-    return floor(highest * 1_000_000) / 1_000_000  # whole nA: never above the exact value
+    ramp_ms = ramp_up_ms if ramp_up_ms > 0 else min(high["ramp_up_ms"], high["duration_ms"])
+    return _reached(amplitude_now, high[slew.name], ramp_ms, high[asked.name])
+
+
+@lru_cache(maxsize=4096)
+def _reached(amplitude_now: float, slew_per_s: float, ramp_ms: float, highest: float) -> float:
+    """Where a ramp ends, `highest` at most; remembered, for a hold is renewed where it is."""
+    reach = present(amplitude_now) + exact(slew_per_s) * exact(ramp_ms) / 1000
+    return floor(min(reach, exact(highest)) * 1_000_000) / 1_000_000  # whole nA: never above the exact value
 
 
 def spent(train: Train, span_ns: int, reached: float, part: Fraction) -> Exposure:
@@ -92,7 +100,8 @@ def spent(train: Train, span_ns: int, reached: float, part: Fraction) -> Exposur
     span = span_ns if span_ns >= 0 else (wave.duration_ms + wave.ramp_down_ms) * 1_000_000
     known = is_number(reached, integer=False) and reached >= 0
     level = exact(reached if known else amplitude(train))
-    charge_nc = -floor(-(level * part * span / 1000))  # mA x ns / 1000 = nC
+    whole = level.numerator * part.numerator * span  # in integers: mA x ns / 1000 = nC, rounded up
+    charge_nc = -(-whole // (level.denominator * part.denominator * 1000))
     return Exposure(on_time_s=-(-span // 1000) / 1_000_000, charge_c=charge_nc / 1_000_000_000, n_pulses=0)
 
 
@@ -103,6 +112,8 @@ def check_impedance(declared: Declared, limits: Limits, facts: Facts) -> tuple[R
         return (reason(FACT_MISSING, "the contact impedance", quantity=declared.name),)
     if not is_number(value, integer=False):
         return (not_a_number(declared, value),)
+    if inside_layers(declared, value, limits):
+        return ()
     return tuple(check_exact(declared, exact(value), limits, code=IMPEDANCE))
 
 

@@ -172,6 +172,9 @@ SLEW_PP = Declared(
 )
 
 
+PEAK_OF_PP = Fraction(1, 2)
+
+
 def peak_of_pp(train: Train) -> Fraction:
     """Half of what is quoted peak to peak."""
-    return Fraction(1, 2)
+    return PEAK_OF_PP

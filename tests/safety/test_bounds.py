@@ -61,6 +61,7 @@ def test_both_ways_agree_at_every_end_of_what_is_computed(modality: Modality, de
         for value in ends(modality, declared):
             number = bounds.exact(value)
             short = bounds.inside(declared, number, some)
+            assert short == bounds.inside_layers(declared, value, some), value
             with mock.patch.object(bounds, "inside", return_value=False):
                 assert short == (bounds.check_exact(declared, number, some) == []), value
 
@@ -90,3 +91,14 @@ def test_no_row_of_the_protocol_and_no_envelope_pass_nothing():
     assert not bounds.passes(declared, middle, TACS, dumb)
     for number in (math.nan, math.inf, -math.inf):
         assert not bounds.passes(declared, number, TACS, CAPS)
+
+
+@pytest.mark.parametrize("end", (math.inf, math.nan))
+@pytest.mark.parametrize("layer", ("site", "protocol"))
+def test_an_end_that_is_no_number_lets_nothing_through(layer: str, end: float):
+    declared = ASKED[0]
+    row = next(row for row in TACS.rows if row.quantity == declared.name)
+    endless = msgspec.structs.replace(row, high=end, layer=layer)
+    limits = msgspec.structs.replace(TACS, rows=(*TACS.rows, endless))
+    assert bounds.inside_layers(declared, 0.5, TACS) and not bounds.inside_layers(declared, 0.5, limits)
+    assert not bounds.passes(declared, 0.5, limits, CAPS)

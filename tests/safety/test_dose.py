@@ -127,7 +127,7 @@ def test_no_sequence_of_holds_delivers_more_than_is_granted(steps: Steps):
 @pytest.mark.parametrize(("high", "fits"), [(0.5, True), (math.nextafter(0.5, 0), False), (0.0, False)])
 def test_a_budget_is_kept_to_the_last_bit(high: float, fits: bool):
     rules = rules_of(budgets={"on_time_s": high})
-    found = _room(rules, World(rules).state, grant(Dose(), hold(), T, 0), hold(), 3, T0)
+    found = _room(rules, World(rules).state, grant(Dose(), hold(), T, 0), False, hold(), 3, T0)
     if fits:
         assert isinstance(found, Dose)
         assert (found.coming, found.coming_after, found.coming_ns) == (spent(0.5, 0.00025), 3, T0.mono_ns)

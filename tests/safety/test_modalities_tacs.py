@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.stimulation import Output, Train
 from safety.limits import Limits, load
@@ -355,3 +358,27 @@ def test_slices_never_add_up_to_less_than_the_whole():
 
 def test_the_pair_of_this_module_is_valid():
     assert refused(hold(outputs=PAIR)) == []
+
+
+@given(
+    level=st.floats(0.0, 4.0, allow_nan=False),
+    span_ns=st.integers(0, 10**13),
+)
+def test_the_charge_is_the_exact_product_rounded_up(level: float, span_ns: int):
+    found = exposure(hold(0.5), span_ns, level)
+    exactly_nc = Fraction(repr(level)) / 2 * span_ns / 1000
+    assert found.charge_c == math.ceil(exactly_nc) / 1_000_000_000
+    assert found.on_time_s == math.ceil(Fraction(span_ns, 1000)) / 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("level", "now"),
+    [(0.3, 0.3), (0.3, 0.30000000000000004), (0.0, 0.0), (0.2, 2.0), (0.3, math.nextafter(0.3, 1))],
+)
+def test_what_does_not_rise_has_no_slew(level: float, now: float):
+    assert slew(hold(level, ramp_up_ms=10), now) == ()
+
+
+@pytest.mark.parametrize("now", (math.nan, math.inf, -1.0, -math.inf))
+def test_an_output_that_cannot_be_told_is_no_excuse_for_a_rise(now: float):
+    assert slew(hold(1.0, ramp_up_ms=10), now) == slew(hold(1.0, ramp_up_ms=10), 0.0) != ()

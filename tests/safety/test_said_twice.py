@@ -64,6 +64,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
         "GREATEST": Fraction(2**1024 - 2**971), "STEP_TOLERANCE": Fraction(1, 1_000_000_000),
     },
     "modalities/contacts": {"SHARE_TOLERANCE": Fraction(1, 1_000_000_000)},
+    "modalities/tes_numbers": {"PEAK_OF_PP": Fraction(1, 2)},
     "modalities/ctbs": {"NS": 1_000_000_000, "JOINED_NS": 900_000_000_000},
     "modalities/implanted": {"LEAKAGE_DAYS_MAX": 366, "NA_PER_UA": 1000, "US_PER_S": 1_000_000},
     "modalities/magnetic": {"THRESHOLD_LOW_PCT_MSO": 15.0, "THRESHOLD_HIGH_PCT_MSO": 100.0},
