@@ -54,7 +54,6 @@ __all__ = [
     "is_down",
     "keeps_shape",
     "quantities_of",
-    "ramp_down_max_ns",
     "ramp_down_ns",
     "rest_after_ns",
     "rows",
@@ -214,11 +213,6 @@ def ramp_down_ns(train: Train) -> int:
     """How long a stop by ramp takes while this train runs."""
     wave = train.waveform
     return wave.ramp_down_ms * 1_000_000 if isinstance(wave, Hold) else 0
-
-
-def ramp_down_max_ns(limits: Limits) -> int:
-    """The longest ramp down that any permitted train can have."""
-    return rules_of(limits.modality).ramp_down_max_ns(limits)
 
 
 def interval_after_ns(train: Train, limits: Limits) -> int:

@@ -198,7 +198,6 @@ RULES = ModalityRules(
     rows=_rows,
     amplitude_ceiling=magnetic.amplitude_ceiling,
     exposure=exposure,
-    ramp_down_max_ns=magnetic.no_ramp,
     interval_after_ns=interval_after_ns,
     in_segments=True,
     segment=segment,

@@ -18,7 +18,6 @@ from safety.modalities.bounds import (
     exact,
     inside_layers,
     is_number,
-    layers,
     not_a_number,
     waveform_of,
 )
@@ -115,11 +114,6 @@ def check_impedance(declared: Declared, limits: Limits, facts: Facts) -> tuple[R
     if inside_layers(declared, value, limits):
         return ()
     return tuple(check_exact(declared, exact(value), limits, code=IMPEDANCE))
-
-
-def longest_ramp_ns(ramp_down: Declared, limits: Limits) -> int:
-    """The longest ramp down that the layers leave."""
-    return floor(min(bound.high for bound in layers(ramp_down, limits)) * 1_000_000)
 
 
 def present(amplitude_now: float) -> Fraction:

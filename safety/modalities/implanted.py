@@ -193,7 +193,6 @@ class Implanted(held.Held):
             rows=self.rows,
             amplitude_ceiling=self.amplitude_ceiling,
             exposure=exposure,
-            ramp_down_max_ns=ramp_down_max_ns,
             interval_after_ns=held.no_interval,
             rest_after_ns=self.rest_after_ns,
         )
@@ -356,8 +355,3 @@ def exposure(train: Train, span_ns: int, reached: float) -> Exposure:
     phases = phases_of(carried(train))
     flowing = Fraction(1) if phases is None else phases.width_us * phases.mean_hz / US_PER_S  # of the time
     return held.spent(train, span_ns, reached, flowing)
-
-
-def ramp_down_max_ns(limits: Limits) -> int:
-    """The longest ramp down that the layers leave."""
-    return held.longest_ramp_ns(RAMP_DOWN, limits)

@@ -153,8 +153,3 @@ def check_coil(train: Train, limits: Limits, caps: Capabilities) -> list[Reason]
 def no_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason, ...]:
     """Each pulse begins and ends at zero."""
     return ()
-
-
-def no_ramp(limits: Limits) -> int:
-    """A coil's output ends with its last pulse."""
-    return 0

@@ -217,6 +217,5 @@ RULES = ModalityRules(
     rows=_rows,
     amplitude_ceiling=magnetic.amplitude_ceiling,
     exposure=exposure,
-    ramp_down_max_ns=magnetic.no_ramp,
     interval_after_ns=interval_after_ns,
 )

@@ -126,7 +126,6 @@ class ModalityRules:
     rows: Callable[[Limits, Capabilities], tuple[Row, ...]]
     amplitude_ceiling: Callable[[tuple[Row, ...], float, int], float]
     exposure: Callable[[Train, int, float], Exposure]
-    ramp_down_max_ns: Callable[[Limits], int]
     interval_after_ns: Callable[[Train, Limits], int]
     heat: Callable[[Train, int, float, Limits], Exposure] = no_heat
     rest_after_ns: Callable[[Exposure], int] = no_rest

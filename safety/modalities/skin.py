@@ -34,7 +34,6 @@ from safety.modalities.tes_numbers import (
     CONTACT_IMPEDANCE,
     CONTACTS,
     CURRENT_DENSITY,
-    RAMP_DOWN,
     RAMP_UP,
     SPACING,
 )
@@ -92,7 +91,6 @@ class HeldCurrent(held.Held):
             rows=self.rows,
             amplitude_ceiling=self.amplitude_ceiling,
             exposure=self.exposure,
-            ramp_down_max_ns=ramp_down_max_ns,
             interval_after_ns=held.no_interval,
         )
 
@@ -150,8 +148,3 @@ def per_area(train: Train, limits: Limits) -> tuple[list[tuple[Fraction, str]], 
         else:
             without.append(output.name)
     return shares, without
-
-
-def ramp_down_max_ns(limits: Limits) -> int:
-    """The longest ramp down that the layers leave."""
-    return held.longest_ramp_ns(RAMP_DOWN, limits)

@@ -270,10 +270,6 @@ def _no_slew(train: Train, amplitude_now: float, limits: Limits) -> tuple[Reason
     return ()
 
 
-def _no_ramp(limits: Limits) -> int:
-    return 0
-
-
 RULES = ModalityRules(
     quantities=QUANTITIES,
     budgets=BUDGETS,
@@ -292,6 +288,5 @@ RULES = ModalityRules(
     amplitude_ceiling=amplitude_ceiling,
     exposure=exposure,
     heat=heat,
-    ramp_down_max_ns=_no_ramp,
     interval_after_ns=interval_after_ns,
 )

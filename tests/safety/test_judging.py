@@ -7,6 +7,7 @@ import pytest
 
 from drivers.link import Fire, Prepare
 from safety.events import Asked, Gone
+from safety.judging import judge_again
 from safety.messages import Allowed, Permit
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
@@ -39,6 +40,23 @@ def test_clean_fraction_that_fell_while_waiting_refuses():
     assert world.codes(asked) == {"ILK-306"}
     assert not world.permits()
     assert not world.calls(Prepare)
+
+
+def test_of_what_waited_a_step_down_needs_no_evidence_and_all_else_does():
+    world = holding(hold(amplitude_ma_pp=0.4, ramp_up_ms=400), ms=100)
+    strange = world.evidence(stream_uid="another")
+    for high, codes in ((0.0, []), (0.39, []), (0.4, ["ILK-306"]), (0.41, ["ILK-306"])):
+        request = world.request(hold(amplitude_ma_pp=high, ramp_up_ms=400), evidence=strange)
+        assert [each.code for each in judge_again(world.rules, world.state, request, world.now)] == codes
+
+
+def test_what_waited_is_refused_where_no_device_is_known():
+    world, _ = waiting()
+    waits = world.state.asked
+    assert waits is not None
+    assert judge_again(world.rules, world.state, waits.request, world.now) == ()
+    blind = msgspec.structs.replace(world.state, capabilities=None)
+    assert [each.code for each in judge_again(world.rules, blind, waits.request, world.now)] == ["ILK-301"]
 
 
 def test_evidence_that_aged_while_waiting_refuses():

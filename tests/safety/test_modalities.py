@@ -37,13 +37,12 @@ from safety.modalities import (
     interval_after_ns,
     is_down,
     quantities_of,
-    ramp_down_max_ns,
     ramp_down_ns,
     rows,
     spacing_of,
     stop_how,
 )
-from tests.safety.modality_limits import codes, without_layers
+from tests.safety.modality_limits import codes
 from tests.safety.strategies import (
     FACTS,
     MODALITIES,
@@ -213,7 +212,6 @@ def test_an_unknown_modality_is_a_broken_invariant():
         lambda: check(hold(), odd_limits, caps, FACTS),
         lambda: rows(odd_limits, caps),
         lambda: amplitude_ceiling(odd_limits.modality, (), 0.0, 0),
-        lambda: ramp_down_max_ns(odd_limits),
         lambda: interval_after_ns(hold(), odd_limits),
         lambda: exposure(odd_train, 1, 0.0),
         lambda: is_whole(odd_train),
@@ -257,8 +255,6 @@ def test_the_pause_before_a_train_of_another_modality_is_told_and_no_shorter(
 def test_how_each_modality_stops():
     assert (stop_how("tacs"), stop_how("rtms")) == ("ramp", "cut")
     assert ramp_down_ns(hold(ramp_down_ms=150)) == 150_000_000 and ramp_down_ns(pulses()) == 0
-    assert ramp_down_max_ns(limits_of("tacs")) == 200_000_000 and ramp_down_max_ns(limits_of("rtms")) == 0
-    assert ramp_down_max_ns(without_layers("tacs")) == 500_000_000
 
 
 # Everything at once

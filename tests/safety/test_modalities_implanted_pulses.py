@@ -22,7 +22,7 @@ from safety.modalities import (
     rows,
     rules_of,
 )
-from safety.modalities.implanted import Phases, imbalance
+from safety.modalities.implanted import Phases, carried, imbalance
 from safety.oracle import PARTS
 from safety.oracle_numbers import Circumstances
 from tests.safety.implanted_settings import BURSTS_HZ, IMPLANTED, KOHM, SLOW_HZ, both, pulse, wide
@@ -338,6 +338,13 @@ def test_charge_is_that_of_the_first_phases(modality: Modality):
     )  # no pulses: all the time
     with pytest.raises(WrongTrain):
         exposure(msgspec.structs.replace(valid_train("tacs"), modality=modality), 1, 2.0)
+
+
+@pytest.mark.parametrize("other", ("tacs", "tdcs", "trns", "rtms", "tbs", "tus"))
+def test_what_has_no_pulses_is_never_taken_for_some(other: Modality):
+    """A whole train of its own modality, where only trains of these modalities come."""
+    with pytest.raises(WrongTrain, match=f"{other} without"):
+        carried(valid_train(other))
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)

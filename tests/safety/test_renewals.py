@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from drivers.capabilities import Capabilities
-from drivers.link import CallFailed, Fire, Fired, Prepare
-from drivers.stimulation import Output
+from drivers.link import CallFailed, Delivered, Fire, Fired, Prepare
+from drivers.stimulation import Delivery, Output
 from safety.entries import Genesis
 from safety.messages import Refusal
 from safety.oracle_ledger import judge
@@ -163,6 +163,24 @@ def test_a_lease_that_ends_while_its_renewal_is_under_way_has_lapsed():
     assert len(world.state.lapses) == 1
     world.host_says(fired(world))
     assert (world.phase, world.state.trip) == ("TRIPPED", "ILK-214")
+
+
+def test_a_slice_of_a_renewal_whose_hold_nobody_remembers_is_spent_and_moves_nothing():
+    """No order of events leads there; if one did, what came out would still count, and nothing else be made of it."""
+    world = in_renewal()
+    firing = world.state.firing
+    assert firing is not None
+    world.checks = False
+    world.state = msgspec.structs.replace(world.state, running=None, before=None)
+    spent, now_ns = world.state.dose.confirmed, world.mono_ns
+    slice_ = Delivery(
+        token=firing.token, start_ns=now_ns, end_ns=now_ns + 100 * MS, amplitude=0.4, n_pulses=0, ended=False,
+        confirmed=True,
+    )  # fmt: skip
+    world.host_says(Delivered(delivery=slice_))
+    state = world.state
+    assert state.dose.confirmed.on_time_s == pytest.approx(spent.on_time_s + 0.1)
+    assert (state.firing, state.running, state.before, state.phase) == (firing, None, None, "ARMED")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from drivers.stimulation import Output
 from safety.messages import Allowed, Refusal
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
-from tests.safety.worlds import armed, holding
+from tests.safety.world import tripped
+from tests.safety.worlds import armed, fired, holding, read_back
 
 
 def test_a_step_down_goes_at_once_even_while_another_request_is_under_way():
@@ -112,6 +113,23 @@ def test_a_prepared_renewal_whose_hold_ran_out_meanwhile_is_refused():
     assert len(world.calls(Fire)) == 1
     world.run_ms(200)
     assert world.device.rise_ma_per_s <= 1.001
+
+
+@pytest.mark.parametrize(("late_ns", "trips"), [(0, False), (1, True)])
+def test_a_hold_that_began_after_the_one_that_it_was_to_take_over_from_trips(late_ns: int, trips: bool):
+    """Its ramp was judged from where the older one was; a nanosecond after that one's lease it may start from zero."""
+    world = holding(hold(amplitude_ma_pp=0.3, ramp_up_ms=300), ms=300)
+    running = world.state.running
+    assert running is not None
+    world.run_ms((running.until_ns - world.mono_ns) / MS - 60)
+    world.host_answers = False
+    assert world.codes(world.ask(hold(amplitude_ma_pp=0.3, ramp_up_ms=50))) == set()
+    world.run_ms(1)
+    world.host_says(read_back(world))
+    assert len(world.calls(Fire)) == 2
+    world.host_says(fired(world, token=55, onset_ns=running.until_ns + late_ns))
+    assert world.phase == ("TRIPPED" if trips else "ARMED")
+    assert not trips or tripped(world) == "ILK-241"
 
 
 def test_a_hold_that_takes_over_starts_at_once():
