@@ -41,6 +41,8 @@ class Fresh:
             raise RuntimeError(f"loaded already: {', '.join(sorted(loaded))}")
         self._known = reached.load(sorted(TESTS.rglob("test_*.py")))
         self._lately = forked.Lately()
+        self._confirmed = forked.Confirmed()
+        self._failing: set[str] = set()
         gc.collect()
         gc.freeze()
 
@@ -49,13 +51,28 @@ class Fresh:
         folder = str(Path(file).parent)
         lately = self._lately.of(file, folder)
         test_files = self._files(file, lately)
-        found = forked.in_child(
-            lambda: self._judge(put, file, test_files, lately), self._unchanged, forked.patience_s()
-        )
-        name = found.text.partition(": ")[0]
-        if found.answer == "noticed" and "::" in name:
-            self._lately.add(name, file, folder)
-        return found
+        while True:
+            found = forked.in_child(
+                lambda: self._judge(put, file, test_files, lately), self._unchanged, forked.patience_s()
+            )
+            name = found.text.partition(": ")[0]
+            if found.answer != "noticed" or "::" not in name:
+                return found
+            if not self._confirmed.fails(name, lambda name=name: self._alone(name)):  # type: ignore[misc]
+                self._lately.add(name, file, folder)
+                return found
+            self._failing.add(name)
+            print(f"not asked, for it fails with nothing changed: {name}", flush=True)
+
+    def _alone(self, name: str) -> Found:
+        def judge() -> Found:
+            listener = Listener(falls_count=True)
+            self._session.config.pluginmanager.register(listener)
+            items = forked.collect(self._session, str(ROOT / name.partition("::")[0]))
+            alone = [item for item in items if item.nodeid == name]
+            return forked.judged(alone, listener, self._cpu_s) or listener.found(0, 0.0)
+
+        return forked.in_child(judge, self._unchanged, forked.patience_s())
 
     def _files(self, file: str, lately: dict[str, int]) -> list[str]:
         near = ("said_twice", *Path(file).stem.strip("_").split("_"), *Path(file).parts[1:-1])
@@ -79,7 +96,8 @@ class Fresh:
                 items = forked.collect(self._session, *test_files[begin:end])
             except Exception as error:  # noqa: BLE001 - code or tests that cannot be imported are overlooked by nobody
                 return Found("noticed", f"cannot be imported: {type(error).__name__}: {error}", 0, 0.0)
-            usable = [item for item in items if item.nodeid not in self._known.failing]
+            failing = self._known.failing | self._failing
+            usable = [item for item in items if item.nodeid not in failing]
 
             def rank(name: str) -> tuple[int, bool, int]:
                 foreign = any(f"[{other}" in name for other in others)

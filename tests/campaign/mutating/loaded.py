@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import gc
 import math
+import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +37,8 @@ class Loaded:
         self._items = {item.nodeid: item for item in forked.collect(self._session)}
         self._known = reached.Known(())
         self._lately = forked.Lately()
+        self._confirmed = forked.Confirmed()
+        self._failing: set[str] = set()
         gc.collect()
         gc.freeze()
 
@@ -57,8 +61,11 @@ class Loaded:
         self._session.config.pluginmanager.register(listener)
 
         def runs(item: pytest.Item) -> bool:
+            """With all its fixtures anew: what they run, it reaches."""
             listener.noticed, listener.fallen = "", []
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            for left in Path(tempfile.gettempdir()).iterdir():
+                shutil.rmtree(left, ignore_errors=True)
             return not listener.over
 
         reached.keep(path, reached.watched(items, self._core, runs))
@@ -100,12 +107,25 @@ class Loaded:
 
     def tried(self, put: Callable[[], None], file: str, function: str, line: int) -> Found:
         """What the tests make of a change, in a child that has it."""
-        order = self.order(file, function, line)
-        found = forked.in_child(lambda: self._judge(put, order), self._unchanged, forked.patience_s())
-        name = found.text.partition(": ")[0]
-        if found.answer == "noticed" and name in self._items:
-            self._lately.add(name, f"{file}:{function}", file)
-        return found
+        while True:
+            order = [item for item in self.order(file, function, line) if item.nodeid not in self._failing]
+            found = forked.in_child(
+                lambda order=order: self._judge(put, order),  # type: ignore[misc]
+                self._unchanged, forked.patience_s(),
+            )  # fmt: skip
+            name = found.text.partition(": ")[0]
+            if found.answer != "noticed" or name not in self._items:
+                return found
+            if not self._confirmed.fails(name, lambda name=name: self._alone(name)):  # type: ignore[misc]
+                self._lately.add(name, f"{file}:{function}", file)
+                return found
+            self._failing.add(name)
+            print(f"not asked, for it fails with nothing changed: {name}", flush=True)
+
+    def _alone(self, name: str) -> Found:
+        return forked.in_child(
+            lambda: self._judge(lambda: None, [self._items[name]]), self._unchanged, forked.patience_s()
+        )
 
     def _judge(self, put: Callable[[], None], order: Sequence[pytest.Item]) -> Found:
         try:
