@@ -87,9 +87,17 @@ def place(test_file: Path) -> Path:
 
 
 def load(test_files: Iterable[Path]) -> Known:
-    """What is known of these files."""
-    found = [path for path in map(place, test_files) if path.exists()]
+    """What is known of these files; of one that has changed since, what was known before."""
+    found = [path for path in map(_newest, test_files) if path is not None]
     return Known(msgspec.msgpack.decode(path.read_bytes(), type=Reached) for path in found)
+
+
+def _newest(test_file: Path) -> Path | None:
+    own = place(test_file)
+    if own.exists():
+        return own
+    before = [path for path in FOLDER.glob(f"{test_file.stem}-*") if len(path.name) == len(own.name)]
+    return max(before, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def watched(items: list[pytest.Item], core: Iterable[str], runs: Callable[[pytest.Item], bool]) -> Reached:
