@@ -28,6 +28,7 @@ from safety.regular_file import is_named, read_regular, sync_directory
 from safety.signature import BYTES_MAX as SIGNATURE_BYTES_MAX
 from safety.site_list import SITE_LIST, StoreError
 from safety.store import Store
+from safety.store_mark import HEADS
 from safety.store_records import Record, body_of
 
 QUEUE_MAX = 4096
@@ -167,6 +168,8 @@ class Ledger:
         if last >= 0:
             self._durable = last + 1
             self._say(last + 1)
+        if stored and not self._mark():
+            return False
         if item is None:
             self._end()
             return False
@@ -209,6 +212,17 @@ class Ledger:
                 else str(error)
             )
             self._say(LedgerTrouble(kind="failed", text=text))
+            return False
+        return True
+
+    def _mark(self) -> bool:
+        """Keep how far the store has reached, after whoever waits for it was told; the first failure is the last."""
+        try:
+            if self._store is not None:
+                self._store.reached()
+        except OSError as error:
+            self._failed = True
+            self._say(LedgerTrouble(kind="failed", text=f"{error.filename or HEADS}: {error.strerror}"))
             return False
         return True
 

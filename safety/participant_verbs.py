@@ -98,6 +98,10 @@ def new_course_verb(
 def show_verb(
     name: Name,
     limits: LimitsFile,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(help="a head of the store that was kept elsewhere; may be given more than once"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """The courses so far, what is left of each budget over each window, and when the next session may begin."""
@@ -106,7 +110,7 @@ def show_verb(
 
     try:
         found = _limits_of(name, limits)
-        stands = standing(site_directory(), found)
+        stands = standing(site_directory(), found, tuple(anchor or ()))
     except Refused as error:
         raise _refused(error) from error
     if as_json:

@@ -169,6 +169,8 @@ class Standing:
     participant: str
     since_wall_ns: int
     sessions: int
+    store_seq: int
+    store_head: str
     courses: tuple[Course, ...]
     void: tuple[Void, ...]
     budgets: tuple[tuple[Budget, float], ...]
@@ -178,8 +180,9 @@ class Standing:
     trouble: str
 
 
-def standing(directory: Path, limits: Limits) -> Standing:
-    """Read the store of the limits' participant and hold it against them; raises Refused."""
+def standing(directory: Path, limits: Limits, anchors: tuple[str, ...] = ()) -> Standing:
+    """Read the store of the limits' participant and hold it against them; `anchors`: heads of it that were kept elsewhere.
+    Raises Refused."""
     stamp, now = clocks.stamp(), clocks.now()
     try:
         officers = officer_keys(limits)
@@ -188,11 +191,19 @@ def standing(directory: Path, limits: Limits) -> Standing:
         courses = courses_of(records, officers)
     except (StoreError, BrokenChain) as error:
         raise Refused(str(error)) from error
+    for head in anchors:
+        if head not in chain.hashes:
+            raise Refused(
+                f"{store_path(directory, limits.participant)}: found no line with the head {ascii(head)[1:-1][:80]}, "
+                "expected one: an older copy, or another's; bring back the newest"
+            )
     code = clock_trouble(history, now)
     return Standing(
         participant=limits.participant,
         since_wall_ns=records[0].stamp.wall_ns,
         sessions=sum(each.n_sessions for each in history.courses if each.modality == limits.modality),
+        store_seq=history.store_seq,
+        store_head=history.store_head,
         courses=courses.held,
         void=courses.void,
         budgets=room(limits, history, now),
@@ -207,6 +218,7 @@ def said_of(found: Standing, limits: Limits) -> tuple[str, ...]:
     """A standing in words: each budget with what is used and left, and when the next session may begin."""
     since = _local(found.since_wall_ns)
     lines = [f"participant {found.participant}, since {since}: {limits.modality}, {found.sessions} sessions"]
+    lines.append(f"  store: line {found.store_seq}, head {found.store_head}")
     lines += (_said_of_course(each, found.courses) for each in found.courses)
     lines += (
         f"  an act of {each.person} on {_local(each.wall_ns)} began no course of {each.modality}: {each.why}"

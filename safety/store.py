@@ -20,6 +20,7 @@ from safety.history import History, Stamp
 from safety.limit_values import Limits
 from safety.regular_file import sync_directory
 from safety.site_list import SITE_LIST, Anchor, AnchorKind, Lines, StoreError, anchor, newest, site_list
+from safety.store_mark import Mark, mark_path, put_mark, read_mark
 from safety.store_records import CourseBegun, DateConfirmed, Record, body_of, records_of
 
 BYTES_MAX = 134_217_728  # own choice: a course of reservations every few seconds takes some 20 MB
@@ -42,7 +43,15 @@ class Store:
 
     def opened(self) -> str:
         """Name the store's head as it was found; the head that the site's list then has. Raises OSError, StoreError."""
+        put_mark(self.directory, self._mark(), durable=True)
         return anchor(self.directory, _left("opened", self.participant, self.lines, self.session_id))
+
+    def reached(self) -> None:
+        """Keep how far the store has reached, once that is durable in the store itself. Raises OSError."""
+        put_mark(self.directory, self._mark())
+
+    def _mark(self) -> Mark:
+        return Mark(participant=self.participant, store_seq=self.lines.seq, store_head=self.lines.head)
 
     def close(self, ledger_head: str) -> None:
         """Name the heads of store and ledger in the site's list, and let go of the store. Raises OSError, StoreError."""
@@ -151,7 +160,7 @@ def _judged(directory: Path, participant: str, fd: int) -> tuple[tuple[Record, .
         records = records_of(chain, participant)
     except BrokenChain as error:
         raise StoreError(f"{path}: found {error}, {TAMPERED}") from error
-    known = newest(site_list(directory)[1], participant)
+    known, mark = newest(site_list(directory)[1], participant), read_mark(directory, participant)
     if known is None:
         raise StoreError(
             f"{path}: found a store that {directory / SITE_LIST} does not know, expected one that was made here; bring back "
@@ -166,6 +175,11 @@ def _judged(directory: Path, participant: str, fd: int) -> tuple[tuple[Record, .
         raise StoreError(
             f"{path}: found another line {known.store_seq} than the site knows, expected that one: a forked copy; "
             "bring back the other"
+        )
+    if mark is not None and chain.hashes[mark.store_seq - 1 : mark.store_seq] != (mark.store_head,):
+        raise StoreError(
+            f"{path}: found {len(chain.hashes)} lines, expected line {mark.store_seq} as the last session wrote it: a copy "
+            "that was cut back; bring back the newest"
         )
     return records, chain
 
@@ -236,6 +250,11 @@ def create(directory: Path, record: Record, participant: str) -> None:
         if newest(site_list(directory)[1], participant) is not None:
             raise StoreError(
                 f"{path}: found participant {participant} here already, expected a new one; use it as it is"
+            )
+        if read_mark(directory, participant) is not None:
+            raise StoreError(
+                f"{mark_path(directory, participant)}: found that participant {participant} had sessions here, expected "
+                "a new one; bring back store and site list"
             )
         os.ftruncate(fd, 0)  # what a crash left here before the site's list knew it is no store yet
         lines = Lines(path, fd, read_chain(b""))

@@ -410,6 +410,7 @@ def test_a_store_that_is_cut_anywhere_tells_no_less_than_was_delivered(state: Pa
     for cut in (*ends, *(end - 1 for end in ends[1:]), *range(ends[0], len(content), 211)):
         path.write_bytes(content[:cut])
         (state / "site.jsonl").write_bytes(site)
+        shutil.rmtree(state / "heads")  # of the sessions of this test, each of which found another store
         store, history = opened(state, after(now, 100), "s-2")
         could = max(total for end, total in delivered.items() if end <= cut)
         assert sum(each.spent.on_time_s for each in history.past) >= could

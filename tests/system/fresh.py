@@ -20,6 +20,7 @@ def fresh_participant(state: Path, limits: Path) -> None:
     """Forget the participant of a limits file and make them anew, so that sessions of one test need no gap between
     them; of a file that is not whole there is none."""
     shutil.rmtree(state / "participants", ignore_errors=True)
+    shutil.rmtree(state / "heads", ignore_errors=True)
     (state / "site.jsonl").unlink(missing_ok=True)
     try:
         found = read_limits(limits)
