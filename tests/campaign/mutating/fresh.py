@@ -18,7 +18,7 @@ from tests.campaign.proof import ROOT
 from tests.campaign.unguarded.tried import TESTS, Found, Listener, ordered, remember_nothing
 
 STEPS = (1, 3, 8)  # so many test files are collected and run before more are
-UNKNOWN_S = 60.0
+UNKNOWN_S = 3.0
 MODALITIES = ("tacs", "tdcs", "trns", "tens", "dbs", "scs", "drg", "pns", "rtms", "tbs", "tus")
 # What the packages and the tests import of others: once here, and in no child.
 OTHERS = (

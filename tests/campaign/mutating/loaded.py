@@ -22,7 +22,7 @@ import pytest
 from tests.campaign.mutating import forked, reached
 from tests.campaign.unguarded.tried import Found, Listener, forget, remember_nothing
 
-UNKNOWN_S = 60.0
+UNKNOWN_S = 3.0
 TURN = 4  # so many tests of a file, and then the next file's: those of one file are alike
 
 
@@ -75,26 +75,32 @@ class Loaded:
         """The tests that may notice a change of a line, in the order in which they are tried."""
         near = self._known.of_line(file, line)
         reach = near | self._known.of_function(file, function)
-        if math.isinf(forked.NEAR_S):
-            reach |= self._items.keys() - self._known.cpu_s.keys()
-        usable = (reach & self._items.keys()) - self._known.failing
-        lately = self._lately.of(f"{file}:{function}", file)
-        words = Path(file).stem.strip("_").split("_")
-        nth: Counter[str] = Counter()
-
         called = [
             word[:5] for word in function.strip("()_").lower().replace(".", "_").split("_") if len(word) > 3
         ]
+        words = Path(file).stem.strip("_").split("_")
+        unknown = self._items.keys() - self._known.cpu_s.keys()
+        reach |= {name for name in unknown if math.isinf(forked.NEAR_S) or _has(name, *words, *called)}
+        usable = (reach & self._items.keys()) - self._known.failing
+        lately = self._lately.of(f"{file}:{function}", file)
+        nth: Counter[str] = Counter()
 
         def rank(name: str) -> tuple[int, bool, bool, bool, int, int, str]:
-            length = reached.bucket(self._cpu_s(name))
+            length = reached.bucket(self._known.cpu_s.get(name, 0.0))
             first = lately.get(name, len(lately)) if name in near and length < 2 else len(lately)
             test_file = name.partition("::")[0]
             nth[test_file] += 1
-            turn = nth[test_file] // (4 * TURN if any(word in test_file for word in words) else TURN)
+            turn = nth[test_file] // (4 * TURN if _has(test_file, *words) else TURN)
             breadth = self._known.breadth[name]
-            other = not any(word in name for word in called)
-            return first, name not in near, length >= 2, other, breadth.bit_length(), turn, test_file
+            return (
+                first,
+                name not in near,
+                length >= 2,
+                not _has(name, *called),
+                breadth.bit_length(),
+                turn,
+                test_file,
+            )
 
         def size(name: str) -> tuple[int, float, str]:
             return self._known.breadth[name].bit_length(), self._cpu_s(name), name
@@ -137,6 +143,10 @@ class Loaded:
         self._session.config.pluginmanager.register(listener)
         found = forked.judged(order, listener, self._cpu_s)
         return found or listener.found(0, 0.0)
+
+
+def _has(name: str, *words: str) -> bool:
+    return any(word in name for word in words)
 
 
 def main() -> None:

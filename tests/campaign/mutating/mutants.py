@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 NEGATED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -32,13 +33,15 @@ Edit = Callable[[ast.AST], ast.AST]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`path` leads to the node in the tree of the file; `function` is "" where it stands outside of any."""
+    """`path` leads to the node in the tree of the file; `function` is "" where it stands outside of any. `seed` is of the
+    change and of the function that it is in, or of the statement outside of any: the same until one of them changes."""
 
     name: str
     line: int
     function: str
     path: tuple[tuple[str, int], ...]
     edit: Edit
+    seed: int = 0
 
     def applied(self, tree: ast.Module) -> ast.Module:
         """The file's tree with this change, and no other."""
@@ -66,11 +69,42 @@ def mutants(source: str) -> list[Mutant]:
     """Every mutant of a file; two of the same words in the same function are told apart by a number."""
     names: Counter[str] = Counter()
     found = []
-    for mutant in _walk(ast.parse(source), (), ""):
+    tree = ast.parse(source)
+    around = _Around(tree)
+    for mutant in _walk(tree, (), ""):
         names[mutant.name] += 1
         again = f" #{names[mutant.name]}" if names[mutant.name] > 1 else ""
-        found.append(Mutant(mutant.name + again, mutant.line, mutant.function, mutant.path, mutant.edit))
+        name = mutant.name + again
+        seed = int(hashlib.sha256(f"{around.of(mutant.path)}\n{name}".encode()).hexdigest()[:12], 16)
+        found.append(replace(mutant, name=name, seed=seed))
     return found
+
+
+class _Around:
+    """The code that a change stands in, without what is no code: the innermost function of a module or class, or the
+    statement of the module."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._known: dict[int, str] = {}
+
+    def of(self, path: Sequence[tuple[str, int]]) -> str:
+        node: ast.AST = self._tree
+        for name, at in path:
+            node = _child(node, name, at)
+            if not isinstance(node, ast.ClassDef):
+                break
+        if id(node) not in self._known:
+            self._known[id(node)] = ast.dump(ast.parse(ast.unparse(_bare(node))))
+        return self._known[id(node)]
+
+
+def _bare(node: ast.AST) -> ast.AST:
+    """Without its docstring."""
+    bare = copy.deepcopy(node)
+    if isinstance(bare, ast.FunctionDef) and ast.get_docstring(bare) is not None:
+        bare.body = bare.body[1:] or [ast.Pass()]
+    return bare
 
 
 def _walk(node: ast.AST, path: tuple[tuple[str, int], ...], function: str) -> Iterator[Mutant]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -49,9 +48,9 @@ def mutants_of(file: str, inside: bool) -> tuple[Mutant, ...]:
 
 
 @functools.cache
-def digest(file: str) -> str:
-    """Of a file, by which its results are known."""
-    return hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:16]
+def by_seed(file: str, inside: bool) -> dict[int, Mutant]:
+    """The same, by the seed of each."""
+    return {mutant.seed: mutant for mutant in mutants_of(file, inside)}
 
 
 @functools.cache
@@ -93,7 +92,7 @@ def _fresh() -> fresh.Fresh:
 
 def run(file: str, seed: int, inside: bool) -> Outcome:
     """Put one mutant in, and see who notices."""
-    mutant = mutants_of(file, inside)[seed]
+    mutant = by_seed(file, inside)[seed]
     if inside:
         put = partial(putting.into_function, file, mutant)
         found = _loaded().tried(put, file, mutant.function, mutant.line)

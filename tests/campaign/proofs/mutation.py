@@ -1,7 +1,7 @@
 """Mutants inside the functions of the decision core: a test notices each, or it stands in a dated list of at most three.
 
-A case is a file, a seed one of its mutants; results hold for the file's digest. A survivor is tried again with each
-campaign, for its test may have come meanwhile.
+A case is a file, a seed one of its mutants; a result holds until the function changes that the mutant is in. A survivor is
+tried again with each campaign, for its test may have come meanwhile.
 """
 
 from __future__ import annotations
@@ -21,6 +21,6 @@ def run(case: str, seed: int) -> Outcome:
 
 
 PROOF = Proof(
-    name="mutation", title=__doc__.partition("\n")[0], cases=cases, run=run, code=trying.digest,
-    seeds=lambda case: range(len(trying.mutants_of(case, True))), timeout_s=1000.0,
+    name="mutation", title=__doc__.partition("\n")[0], cases=cases, run=run,
+    seeds=lambda case: tuple(trying.by_seed(case, True)), timeout_s=1000.0,
 )  # fmt: skip

@@ -20,6 +20,6 @@ def run(case: str, seed: int) -> Outcome:
 
 
 PROOF = Proof(
-    name="mutation-constants", title=__doc__.partition("\n")[0], cases=cases, run=run, code=trying.digest,
-    seeds=lambda case: range(len(trying.mutants_of(case, False))), timeout_s=1000.0,
+    name="mutation-constants", title=__doc__.partition("\n")[0], cases=cases, run=run,
+    seeds=lambda case: tuple(trying.by_seed(case, False)), timeout_s=1000.0,
 )  # fmt: skip
