@@ -40,7 +40,14 @@ def run(
     ] = False,
 ) -> None:
     """Run a closed-loop session on an LSL stream. Ctrl-C ramps down and closes the files; a second one cuts at once."""
-    from controller.running import NotStarted, Signer, read_files, refuse_unless_admitted, run_session
+    from controller.running import (
+        NotStarted,
+        Signer,
+        read_files,
+        refuse_unless_admitted,
+        run_session,
+    )
+    from controller.supervisor import REFUSED
     from safety.admission import Refused
     from safety.latch import last_session
     from safety.verbs import unlock
@@ -62,7 +69,7 @@ def run(
         _say("the ledger stays with the interlock, in the run folder that it was started with")
     status = finish(ended, None)
     left = last_session(files.limits.rig)
-    if left:
+    if left and status != REFUSED:  # what kept it from starting has been said
         _say(left.replace("LIMITS.toml", str(limits)))
     raise typer.Exit(status)
 

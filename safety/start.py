@@ -64,8 +64,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         process, table, ready = _make(arguments)
     except Refused as refused:
-        sys.stdout.write(msgspec.json.encode({"refused": str(refused).splitlines()}).decode() + "\n")
+        lines = str(refused).splitlines()
+        sys.stdout.write(msgspec.json.encode({"refused": lines}).decode() + "\n")
         sys.stdout.flush()
+        if arguments.parent_fd < 0:  # a person, or systemd, started it: the line above is for programs
+            sys.stderr.write("".join(f"nociloop: {line}\n" for line in lines))
         return REFUSED
     process.listen()
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")

@@ -23,6 +23,7 @@ from safety.admission import signature_path
 from safety.limit_values import Person
 from safety.participants import new_participant, site_directory
 from safety.people import SALT_BYTES, make_person
+from safety.rig import directories
 from sim.parts import part
 
 PERSON = "demo"
@@ -50,10 +51,19 @@ def run_demo(
         folder = Path(name)
         with private(folder), world(folder, seed) as made:
             files = demo_files(made, modality, duration_s, seed, changes)
-            ended = run_session(*files, out)
+            try:
+                ended = run_session(*files, out)
+            finally:
+                clear_away(files[0].limits.rig)
         for record in ("device.jsonl", "relay.jsonl", "patient.jsonl"):
             shutil.copyfile(folder / record, ended.run_dir / record)
     return ended
+
+
+def clear_away(rig: str) -> None:
+    """Its sockets would stay if its interlock was killed, and every later STOP would find a rig that does not confirm."""
+    for directory in directories():
+        shutil.rmtree(directory / rig, ignore_errors=True)
 
 
 @contextmanager
