@@ -20,7 +20,7 @@ from drivers.open_device_codec import (
     span,
     started,
 )
-from drivers.open_device_settings import KEYS, envelopes, from_answer, to_fields
+from drivers.open_device_settings import COIL, KEYS, envelopes, from_answer, to_fields
 from drivers.stimulation import Delivery, Modality, Train
 from drivers.stimulator import (
     DeviceLost,
@@ -78,7 +78,16 @@ class Machine:
         """The device said what it can do in one modality."""
         if line.fields.get("mod") != modality:
             raise LineError(f"CAPS mod={modality} was answered for mod={line.fields.get('mod')}")
-        self._spans[modality] = {key.name: span(line, key.name) for key in KEYS[modality]}
+        found = {key.name: span(line, key.name) for key in KEYS[modality]}
+        ours = envelopes(modality, found)
+        for other, spans in self._spans.items():
+            theirs = envelopes(other, spans)
+            apart = min((name for name in ours.keys() & theirs if ours[name] != theirs[name]), default="")
+            if apart:
+                raise LineError(
+                    f"CAPS of {modality} and of {other} differ in {apart}, expected one range of it"
+                )
+        self._spans[modality] = found
 
     def capabilities(self) -> Capabilities:
         """All that was read, once everything was."""
@@ -114,7 +123,7 @@ class Machine:
         if not forward:
             self._forget("unknown")
             raise DeviceLost("the device has restarted by itself; stop, then arm anew")
-        pulses = stat.state == "running" and self._newest_fired == "rtms"
+        pulses = stat.state == "running" and self._newest_fired in COIL
         if stat.state == "idle" and stat.a == 0:
             self._forget("idle")
         elif not self._armed:
@@ -240,7 +249,7 @@ class Machine:
             token=out.token,
             start_ns=start_ns,
             end_ns=end_ns,
-            amplitude=out.a / 10 if modality == "rtms" else out.a / 1000,
+            amplitude=out.a / 10 if modality in COIL else out.a / 1000,
             n_pulses=out.n,
             ended=out.end,
             confirmed=True,

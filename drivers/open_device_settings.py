@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from drivers.capabilities import Envelope, Quantity
 from drivers.open_device_codec import Line, LineError, Span, integer, text
 from drivers.stimulation import (
+    BurstTrain,
     Hold,
     MagneticPulse,
     Modality,
@@ -46,6 +47,13 @@ class Key:
         return units / self.per_unit
 
 
+_BURSTS = (
+    Key(name="p", quantity="amplitude_pct_mso", per_unit=10.0),
+    Key(name="k", quantity="pulses_per_burst", per_unit=1.0, whole=True),
+    Key(name="q", quantity="rate_in_burst_hz", per_unit=1000.0),
+    Key(name="r", quantity="bursts_hz", per_unit=1000.0),
+    Key(name="n", quantity="n_bursts", per_unit=1.0, whole=True),
+)
 KEYS: Mapping[Modality, tuple[Key, ...]] = {
     "tacs": (
         Key(name="a", quantity="amplitude_ma_pp", per_unit=1000.0),
@@ -60,7 +68,10 @@ KEYS: Mapping[Modality, tuple[Key, ...]] = {
         Key(name="r", quantity="rate_hz", per_unit=1000.0),
         Key(name="n", quantity="n_pulses", per_unit=1.0, whole=True),
     ),
+    "tbs": _BURSTS,
+    "ctbs": _BURSTS,
 }
+COIL: frozenset[Modality] = frozenset({"rtms", "tbs", "ctbs"})  # their amplitude is in tenths of a percent
 _SHARE_PER_UNIT = 1000.0
 
 
@@ -161,7 +172,7 @@ def _stored(key: Key, stored: int, sent: str | int, asked: float) -> float:
     return stored if key.whole else key.value(stored)
 
 
-def _waveform(asked: Train, stored: Mapping[str, float]) -> Hold | PulseTrain:
+def _waveform(asked: Train, stored: Mapping[str, float]) -> Hold | PulseTrain | BurstTrain:
     """The waveform of the stored numbers; only a whole train of KEYS is ever sent, so that a hold is one of a sine."""
     if isinstance(asked.waveform, Hold):
         return Hold(
@@ -174,8 +185,17 @@ def _waveform(asked: Train, stored: Mapping[str, float]) -> Hold | PulseTrain:
             ramp_down_ms=int(stored["ramp_down_ms"]),
             duration_ms=int(stored["duration_ms"]),
         )
+    pulse = MagneticPulse(amplitude_pct_mso=stored["amplitude_pct_mso"])
+    if isinstance(asked.waveform, BurstTrain):
+        return BurstTrain(
+            pulse=pulse,
+            pulses_per_burst=int(stored["pulses_per_burst"]),
+            rate_in_burst_hz=stored["rate_in_burst_hz"],
+            bursts_hz=stored["bursts_hz"],
+            n_bursts=int(stored["n_bursts"]),
+        )
     return PulseTrain(
-        pulse=MagneticPulse(amplitude_pct_mso=stored["amplitude_pct_mso"]),
+        pulse=pulse,
         rate_hz=stored["rate_hz"],
         n_pulses=int(stored["n_pulses"]),
     )

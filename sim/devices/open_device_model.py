@@ -197,7 +197,7 @@ class OpenDevice:
             raise Refused("range")
         it = self._identity
         return (
-            f" v=1 model={it.model} serial={it.serial} fw={it.firmware} mod=tacs,rtms "
+            f" v=1 model={it.model} serial={it.serial} fw={it.firmware} mod={','.join(settings.KINDS)} "
             f"out={','.join(it.outputs)} link_ms={LINK_MS} onset_us={ONSET_US} stop_us={STOP_US} renews=1"
         )
 

@@ -37,13 +37,25 @@ class HoldPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    """A SET of mod=rtms as stored, units of the wire."""
+    """A SET of mod=rtms, tbs or ctbs as stored, units of the wire; a single pulse is a burst of one."""
 
     token: int
     p: int
     r: int
     n: int
     out: str
+    k: int = 1
+    q: int = 1
+
+    @property
+    def pulses(self) -> int:
+        """All of the train."""
+        return self.n * self.k
+
+    def pulse_ns(self, index: int) -> int:
+        """When a pulse comes, counted from the onset."""
+        burst, inside = divmod(index, self.k)
+        return burst * 10**12 // self.r + inside * 10**12 // self.q
 
 
 Plan = HoldPlan | TrainPlan
@@ -355,7 +367,7 @@ class Output:
 
 def _train_due(plan: TrainPlan, running: _Running) -> tuple[int, int]:
     """The next pulse, counted from the onset so that nothing drifts; after the last one, the end."""
-    if running.pulses_done < plan.n:
-        return running.onset_ns + running.pulses_done * 10**12 // plan.r, _PULSE
+    if running.pulses_done < plan.pulses:
+        return running.onset_ns + plan.pulse_ns(running.pulses_done), _PULSE
     # One µs after the last pulse: the slice that ends there holds the pulse.
-    return running.onset_ns + (plan.n - 1) * 10**12 // plan.r + NS_PER_US, _TRAIN_END
+    return running.onset_ns + plan.pulse_ns(plan.pulses - 1) + NS_PER_US, _TRAIN_END

@@ -18,6 +18,14 @@ TACS: dict[str, Range] = {
     "dur": (50, 500, 1),
 }
 RTMS: dict[str, Range] = {"p": (0, 1000, 10), "r": (100, 100_000, 100), "n": (1, 10_000, 1)}
+BURSTS: dict[str, Range] = {
+    "p": (0, 1000, 10),
+    "k": (1, 10, 1),
+    "q": (10_000, 100_000, 1000),
+    "r": (100, 20_000, 100),
+    "n": (1, 1000, 1),
+}
+KINDS = {"tacs": TACS, "rtms": RTMS, "tbs": BURSTS, "ctbs": BURSTS}
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 
 
@@ -46,10 +54,9 @@ def ranges(keys: dict[str, str]) -> dict[str, Range]:
     """The quantities of the modality that `mod` names."""
     if "mod" not in keys:
         raise Refused("syntax")
-    kinds = {"tacs": TACS, "rtms": RTMS}
-    if keys["mod"] not in kinds:
+    if keys["mod"] not in KINDS:
         raise Refused("range")
-    return kinds[keys["mod"]]
+    return KINDS[keys["mod"]]
 
 
 def caps_text(keys: dict[str, str]) -> str:
@@ -72,6 +79,9 @@ def check_values(keys: dict[str, str], numbers: dict[str, int]) -> None:
     for key, (low, high, step) in ranges(keys).items():
         if not (low <= numbers[key] <= high and (numbers[key] - low) % step == 0):
             raise Refused("range")
+    # A burst is over before the next one begins.
+    if "k" in numbers and not numbers["k"] * numbers["r"] <= numbers["q"]:
+        raise Refused("range")
 
 
 def check_outputs(keys: dict[str, str], outputs: tuple[str, ...]) -> None:
@@ -97,6 +107,9 @@ def plan(token: int, keys: dict[str, str], stored: dict[str, int]) -> Plan:
     out = keys["out"]
     if keys["mod"] == "rtms":
         return TrainPlan(token=token, p=stored["p"], r=stored["r"], n=stored["n"], out=out)
+    if "k" in stored:
+        numbers = {name: stored[name] for name in BURSTS}
+        return TrainPlan(token=token, out=out, **numbers)
     return HoldPlan(
         token=token,
         a=stored["a"],

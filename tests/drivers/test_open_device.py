@@ -109,6 +109,24 @@ async def test_caps_of_another_modality_are_not_taken(peer: Peer) -> None:
         await peer.device().open()
 
 
+async def test_one_quantity_with_two_ranges_is_not_taken(peer: Peer) -> None:
+    """What a limit is held against is one range a quantity."""
+    peer.script["HELLO"] = lambda _: [HELLO.replace("mod=tacs,rtms", "mod=rtms,tbs")]
+    for p, good in (("0:1000:10", True), ("0:990:10", False), ("0:1000:20", False)):
+        told = {
+            "rtms": "OK mod=rtms p=0:1000:10 r=100:100000:100 n=1:10000:1",
+            "tbs": f"OK mod=tbs p={p} k=1:10:1 q=10000:100000:1000 r=100:20000:100 n=1:1000:1",
+        }
+        peer.script["CAPS"] = lambda asked, told=told: [told[asked["mod"]]]  # type: ignore[misc]
+        device = peer.device()
+        if good:
+            assert (await device.open()).envelopes["bursts_hz"].high == 20.0
+            await device.close()
+            continue
+        with pytest.raises(DeviceNotFound, match="differ in amplitude_pct_mso"):
+            await device.open()
+
+
 async def test_nothing_listening_is_not_found_at_once() -> None:
     async with Peer() as gone:
         port = gone.port

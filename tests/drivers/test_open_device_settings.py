@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.open_device_codec import Line, Span
 from drivers.open_device_settings import envelopes, from_answer, to_fields
-from drivers.stimulation import Hold, MagneticPulse, Modality, Output, PulseTrain, Sine, Train
+from drivers.stimulation import BurstTrain, Hold, MagneticPulse, Modality, Output, PulseTrain, Sine, Train
 from drivers.stimulator import DeviceRefused, ReadBackMismatch
 from tests.drivers.peer import hold, pulses
 
@@ -29,7 +29,23 @@ SPANS: dict[Modality, dict[str, Span]] = {
         "n": Span(low=1, high=10_000, step=1),
     },
 }
+_BURSTS = {
+    "p": Span(low=0, high=1000, step=10),
+    "k": Span(low=1, high=10, step=1),
+    "q": Span(low=10_000, high=100_000, step=1000),
+    "r": Span(low=100, high=20_000, step=100),
+    "n": Span(low=1, high=1000, step=1),
+}
+SPANS |= {"tbs": _BURSTS, "ctbs": _BURSTS}
 OUTPUTS = ("F3", "Oz", "coil")
+
+
+def bursts(modality: Modality, p: int, k: int, q: int, r: int, n: int) -> Train:
+    pulse = MagneticPulse(amplitude_pct_mso=p / 10)
+    wave = BurstTrain(
+        pulse=pulse, pulses_per_burst=k, rate_in_burst_hz=q / 1000, bursts_hz=r / 1000, n_bursts=n
+    )
+    return Train(modality=modality, outputs=(Output(name="coil", share=1.0),), waveform=wave)
 
 
 def grid(modality: Modality, key: str) -> st.SearchStrategy[int]:
@@ -77,6 +93,32 @@ def test_each_train_on_the_grid_goes_out_and_back_exactly(p: int, r: int, n: int
     fields = to_fields(train, SPANS, OUTPUTS)
     assert (fields["p"], fields["r"], fields["n"]) == (p, r, n)
     assert from_answer(answer(fields), train, fields) == (7, train)
+
+
+@given(
+    p=grid("tbs", "p"), k=grid("tbs", "k"), q=grid("tbs", "q"), r=grid("tbs", "r"), n=grid("tbs", "n"),
+    modality=st.sampled_from(["tbs", "ctbs"]),
+)  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_each_train_of_bursts_on_the_grid_goes_out_and_back_exactly(
+    p: int, k: int, q: int, r: int, n: int, modality: Modality
+) -> None:
+    train = bursts(modality, p, k, q, r, n)
+    fields = to_fields(train, SPANS, OUTPUTS)
+    assert fields == {"mod": modality, "p": p, "k": k, "q": q, "r": r, "n": n, "out": "coil:1000"}
+    assert from_answer(answer(fields), train, fields) == (7, train)
+    other = next(each for each in ("tbs", "ctbs") if each != modality)
+    with pytest.raises(ReadBackMismatch, match=f"mod={other}"):
+        from_answer(answer(fields, mod=other), train, fields)
+
+
+def test_bursts_that_the_device_stored_otherwise_show() -> None:
+    train = bursts("ctbs", 300, 3, 50_000, 5000, 10)
+    fields = to_fields(train, SPANS, OUTPUTS)
+    for changed in ({"p": 310}, {"k": 4}, {"q": 51_000}, {"r": 4900}, {"n": 11}):
+        _, got = from_answer(answer(fields, **changed), train, fields)
+        assert got != train
+        assert to_fields(got, SPANS, OUTPUTS) == fields | changed
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True))

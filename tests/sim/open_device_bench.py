@@ -11,6 +11,7 @@ from sim.record import Entry, Record, of
 MS = 1_000_000
 T0 = 5_000_000_000_000
 HOLD = "SET mod=tacs a=1000 f=10000 ph=0 up=100 dn=100 dur=500 out=F3:1000,Oz:-1000"
+BURSTS = "SET mod=tbs p=300 k=3 q=50000 r=5000 n=10 out=coil:1000"
 TRAIN = "SET mod=rtms p=600 r=10000 n=40 out=coil:1000"
 
 

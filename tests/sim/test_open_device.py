@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from sim.devices.open_device_line import Bad, Command, LineBuffer, parse, seal
 from sim.record import deliveries
-from tests.sim.open_device_bench import HOLD, MS, T0, TRAIN, Bench, armed, opened, sealed
+from tests.sim.open_device_bench import BURSTS, HOLD, MS, T0, TRAIN, Bench, armed, opened, sealed
 
 
 def test_the_example_lines_of_the_page_and_their_answers():
     bench = Bench()
     assert bench.device.handle(b">1 HELLO v=1*0D95", T0) == seal(
-        "<1 OK v=1 model=open-sim serial=SIM-0001 fw=1.0.0 mod=tacs,rtms out=F3,F4,Oz,coil "
+        "<1 OK v=1 model=open-sim serial=SIM-0001 fw=1.0.0 mod=tacs,rtms,tbs,ctbs out=F3,F4,Oz,coil "
         "link_ms=250 onset_us=500 stop_us=500 renews=1"
     )
     answer = bench.device.handle(b">2 STAT*8F18", T0 + 7_000)
@@ -27,6 +27,9 @@ def test_caps_are_those_of_the_page():
         "OK mod=tacs a=0:4000:10 f=100:100000:10 ph=0:359999:1 up=10:30000:1 dn=10:30000:1 dur=50:500:1"
     )
     assert bench.say("CAPS mod=rtms") == "OK mod=rtms p=0:1000:10 r=100:100000:100 n=1:10000:1"
+    for kind in ("tbs", "ctbs"):
+        told = f"OK mod={kind} p=0:1000:10 k=1:10:1 q=10000:100000:1000 r=100:20000:100 n=1:1000:1"
+        assert bench.say(f"CAPS mod={kind}") == told
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,28 @@ def test_set_refuses_a_train_out_of_range(bad: str):
     key = bad.split("=")[0]
     words = [bad if word.startswith(f"{key}=") else word for word in TRAIN.split()]
     assert armed().say(" ".join(words)) == "ERR code=range"
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "answer"),
+    [
+        ("k=3", "k=10", "OK"),
+        ("k=3", "k=11", "ERR code=range"),
+        ("k=3", "k=0", "ERR code=range"),
+        ("q=50000", "q=15000", "OK"),  # three pulses in 200 ms: the burst fills its period
+        ("q=50000", "q=14000", "ERR code=range"),
+        ("r=5000", "r=16600", "OK"),
+        ("r=5000", "r=16700", "ERR code=range"),
+        ("n=10", "n=1001", "ERR code=range"),
+        ("p=300", "p=305", "ERR code=range"),
+        ("q=50000 ", "", "ERR code=syntax"),
+        ("mod=tbs", "mod=rtms", "ERR code=syntax"),
+        ("mod=tbs", "mod=ctbs", "OK"),
+        ("out=coil:1000", "out=F3:1000", "ERR code=range"),
+    ],
+)
+def test_set_takes_bursts_that_fit_their_period(found: str, instead: str, answer: str):
+    assert armed().say(BURSTS.replace(found, instead)).startswith(answer)
 
 
 def test_set_answers_every_key_as_stored_and_a_new_one_replaces_the_old():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.record import Break, LinkLost, Pulse, amplitude_at, deliveries, zero_since
-from tests.sim.open_device_bench import HOLD, MS, T0, TRAIN, Bench, armed
+from tests.sim.open_device_bench import BURSTS, HOLD, MS, T0, TRAIN, Bench, armed
 
 
 def test_a_hold_rises_stays_ends_by_itself_and_falls():
@@ -384,3 +384,30 @@ def test_renew_of_a_device_that_broke_down_is_refused():
     bench.start()
     bench.wait(20)
     assert bench.say("RENEW token=1") == "ERR code=fault"
+
+
+def test_bursts_come_at_their_rate_and_pulses_at_theirs():
+    bench = armed()
+    bench.start(BURSTS)
+    bench.wait(2_100)
+    onset_ns = bench.record.pulses[0].t_ns
+    at_ms = [(each.t_ns - onset_ns) / MS for each in bench.record.pulses]
+    assert at_ms == [200 * burst + 20 * pulse for burst in range(10) for pulse in range(3)]
+    assert {each.p_pct for each in bench.record.pulses} == {30.0}
+    outs = bench.outs()
+    assert sum(out["n"] for out in outs) == 30
+    assert [out["end"] for out in outs] == [0] * (len(outs) - 1) + [1]
+    assert outs[-1]["to_us"] - outs[0]["from_us"] == 1_840_001  # over with its last pulse
+
+
+@pytest.mark.parametrize("ms", [0.5, 19.5, 20.5, 41.0, 150.0, 199.5, 1_830.0, 1_845.0])
+@pytest.mark.parametrize("how", ["ramp", "cut"])
+def test_a_stop_ends_bursts_between_any_two_pulses(ms: float, how: str):
+    bench = armed()
+    bench.start(BURSTS)
+    bench.wait(ms)
+    out = len(bench.record.pulses)
+    assert bench.say(f"STOP how={how}") == "OK state=idle"
+    bench.wait(3_000)
+    assert len(bench.record.pulses) == out == sum(o["n"] for o in bench.outs())
+    assert bench.outs()[-1]["end"] == 1

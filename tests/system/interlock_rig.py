@@ -48,6 +48,11 @@ RAMP_MS = 100
 # added here, for a test runs on a machine that others share.
 SLACK_MS = 120
 OPERATOR = "operator"
+ON_THE_COIL = {
+    'driver = "null"': 'driver = "open_device"',
+    'endpoint = "none"\nidentity = "none"': 'endpoint = "tcp:127.0.0.1:4000"\nidentity = "any"',
+    '[relay]\nendpoint = "none"': '[relay]\nendpoint = "unix:/run/nociloop/demo/relay.sock"',
+}
 _SALT = "00112233445566778899aabbccddeeff"
 _EXAMPLE_KEY = "ea7a8aeac3a9783893cc748b45341c25fdf35b42860416b07bb60fb30769968b"
 
@@ -74,8 +79,11 @@ def limits_text(modality: Modality, edits: Mapping[str, str]) -> str:
         "valid_until = 2026-12-31": f"valid_until = {today + datetime.timedelta(days=1)}",
         "consent_on = 2026-01-01": f"consent_on = {today}",
         _EXAMPLE_KEY: public_key_hex(operators_key()),
-        'identity = "SIM-0001"': 'identity = "any"',
     }
+    if modality == "ctbs":  # its example is of the null device; here the coil plays it
+        base |= {"measured_on = 2026-01-05": f"measured_on = {today}", **ON_THE_COIL}
+    else:
+        base['identity = "SIM-0001"'] = 'identity = "any"'
     if modality == "rtms":
         base["measured_on = 2026-06-01"] = f"measured_on = {today}"
     for old, new in (base | dict(edits)).items():
