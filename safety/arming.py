@@ -200,8 +200,9 @@ def _begin(state: State, event: ActPresented, now: Now) -> Step:
     return Step(begun, (MarkArmed(), OpenRelay()) if state.relay else (MarkArmed(),))
 
 
-def relay_said(state: State, closed: bool, now: Now) -> Step:
-    """One step of the proof test, at zero output: open, close, open, close, each seen on the feedback contact."""
+def relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
+    """One step of the proof test, at zero output, each seen on the feedback contact: told to open, petted, opened by its own
+    silence, which is what it is there for, and petted again."""
     arming = state.arming
     if arming is None or closed != arming.step.startswith("close"):
         return Step(state)
@@ -211,9 +212,16 @@ def relay_said(state: State, closed: bool, now: Now) -> Step:
         waiting = msgspec.structs.replace(arming, step="record", deadline_ns=now.mono_ns + RECORD_NS)
         return recorded(msgspec.structs.replace(state, arming=waiting), now)
     following = {"open_1": "close_1", "close_1": "open_2", "open_2": "close_2"}[arming.step]
-    onward = msgspec.structs.replace(arming, step=following, deadline_ns=now.mono_ns + PROOF_STEP_NS)
-    effect: Effect = PetRelay() if following.startswith("close") else OpenRelay()
-    return Step(msgspec.structs.replace(state, arming=onward), (effect,))
+    alone = following == "open_2"  # nothing is sent: it is not petted any more
+    within_ns = PROOF_STEP_NS + (silence_ns(rules, state) if alone else 0)
+    onward = msgspec.structs.replace(arming, step=following, deadline_ns=now.mono_ns + within_ns)
+    return Step(msgspec.structs.replace(state, arming=onward), () if alone else (PetRelay(),))
+
+
+def silence_ns(rules: Rules, state: State) -> int:
+    """When a relay that is not petted opens at the latest: its silence, and the longest ramp, which it leaves to a stop."""
+    ramp_ms = max((row.high for row in state.rows if row.quantity == "ramp_down_ms"), default=0.0)
+    return round((rules.limits.relay.silence_ms + ramp_ms) * 1_000_000)
 
 
 def recorded(state: State, now: Now) -> Step:

@@ -119,7 +119,7 @@ WATCHDOGS: tuple[Watchdog, ...] = (
 HELD: dict[str, str] = {
     "ILK-310": "at most 1 s ahead",
     "ILK-311": f"{_ms(requests.DURABLE_NS)} for a reservation, {_ms(arming.RECORD_NS)} for an arming",
-    "ILK-335": f"{_ms(arming.PROOF_STEP_NS)} for each step of the proof test",
+    "ILK-335": f"{_ms(arming.PROOF_STEP_NS)} for each step of the proof test; its silence and the longest ramp besides",
     "ILK-336": _ms(arming.DEVICE_ARM_NS),
     **{need.code: "in its place: " + " and ".join(IN_WORDS[by] for by in need.by) for need in NEEDS},
 }

@@ -219,7 +219,7 @@ def _relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
         state, relay=True, relay_closed=closed
     )  # fmt: skip
     if state.arming is not None:
-        tested = arming.relay_said(noted, closed, now)
+        tested = arming.relay_said(rules, noted, closed, now)
         opened = state.arming.step == "device" and tested.state.arming is None
         return tested if not opened else _and_cut(rules, tested, now)
     if state.phase == "ARMED" and not closed:
@@ -311,7 +311,12 @@ def _arming_overdue(rules: Rules, state: State, overdue: Arming, now: Now) -> St
     if overdue.step == "record":
         return arming.arming_failed(state, overdue, "ILK-311", "that the rig is armed")
     if overdue.step != "device":
-        return arming.arming_failed(state, overdue, "ILK-335", f"no answer at {overdue.step}")
+        lacks = (
+            "it did not open by its own silence"
+            if overdue.step == "open_2"
+            else f"no answer at {overdue.step}"
+        )
+        return arming.arming_failed(state, overdue, "ILK-335", lacks)
     return _and_cut(rules, arming.arming_failed(state, overdue, "ILK-336", "no answer in time"), now)
 
 

@@ -24,7 +24,9 @@ RETRY_NS = 20 * NS_PER_MS  # own choice: how soon a device that was started late
 MS_MAX = 60_000
 LATE_NS = 300 * NS_PER_MS  # own choice: later than anything waits for it
 SLOW_NS = 90 * NS_PER_MS  # own choice: late, and still in time
-RelayFault = Literal["stuck_closed", "stuck_open", "deaf", "late", "slow", "lies_once", "inverted", "twice"]
+RelayFault = Literal[
+    "stuck_closed", "stuck_open", "deaf", "late", "slow", "lies_once", "inverted", "twice", "sleepless"
+]
 _FAULTS: dict[str, RelayFault] = {fault: fault for fault in get_args(RelayFault)}
 PET, OPEN = b"P"[0], b"X"[0]
 
@@ -77,7 +79,8 @@ class Relay:
         if self.fault == "deaf":
             return b""
         if byte == PET:
-            self._due = (now_ns + self._silence_ns + self._ramp_ns, "silence")
+            due_ns = now_ns + self._silence_ns + self._ramp_ns
+            self._due = None if self.fault == "sleepless" else (due_ns, "silence")
             if not self.closed and self.fault != "stuck_open":
                 self.closed = True
                 self._entries.append(Closed(t_ns=now_ns, cause="pet"))

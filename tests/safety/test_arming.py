@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
 from safety.acts import sign
-from safety.arming import ARMING_MAX_NS, missing
+from safety.arming import ARMING_MAX_NS, missing, silence_ns
 from safety.events import Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
 from safety.state import OpenRelay, PetRelay
+from tests.safety.bench_device import MS
 from tests.safety.strategies import caps_of
 from tests.safety.world import (
     PEOPLE,
@@ -119,13 +120,22 @@ def test_an_impedance_that_comes_last_makes_it_ready():
     assert world.phase == "READY"
 
 
+def alone_ms(world: World) -> float:
+    """How much longer than an answer its own opening may take: silence, and the longest ramp."""
+    longest = next((row.high for row in world.state.rows if row.quantity == "ramp_down_ms"), 0.0)
+    assert round((world.rules.limits.relay.silence_ms + longest) * MS) == silence_ns(world.rules, world.state)
+    return world.rules.limits.relay.silence_ms + longest
+
+
 def test_the_proof_test_opens_closes_opens_and_closes():
+    """The second time it opens by its own silence: nothing tells it to, and it is not petted."""
     world = ready()
     before = len(world.effects)
     world.present()
     world.run_ms(50)
     moves = [e for e in world.effects[before:] if isinstance(e, PetRelay | OpenRelay)]
-    assert moves[:4] == [OpenRelay(), PetRelay(), OpenRelay(), PetRelay()]
+    assert moves[:3] == [OpenRelay(), PetRelay(), PetRelay()]
+    assert OpenRelay() not in moves[1:]
     assert world.phase == "ARMED"
     assert result(world).ok
     assert world.device.output == 0.0
@@ -134,10 +144,12 @@ def test_the_proof_test_opens_closes_opens_and_closes():
 @pytest.mark.parametrize("said", [(), (False,), (False, True), (False, True, False)], ids=str)
 def test_a_relay_that_falls_silent_in_any_step_fails(said: tuple[bool, ...]):
     world = proving(*said)
-    world.run_ms(199)
+    world.run_ms(199 + (alone_ms(world) if len(said) == 2 else 0))
     assert not world.answered
     world.run_ms(15)
     assert (result(world).ok, result(world).code) == (False, "ILK-335")
+    lacks = "did not open by its own silence" if len(said) == 2 else "no answer at"
+    assert lacks in result(world).text
     assert world.phase == "READY"
     assert world.state.arming is None
     assert not world.calls(ArmDevice)
@@ -151,7 +163,7 @@ def test_a_relay_that_says_the_wrong_thing_gets_no_further(said: tuple[bool, ...
     for _ in range(5):
         world.take(RelaySaid(closed=wrong))
     assert not world.calls(ArmDevice)
-    world.run_ms(215)
+    world.run_ms(215 + (alone_ms(world) if len(said) == 2 else 0))
     assert result(world).code == "ILK-335"
 
 
@@ -417,6 +429,17 @@ def test_what_is_found_before_arming_keeps_it_from_ready(kind: str, code: str):
     while_arming.present()
     while_arming.take(LedgerTrouble(kind=kind, text="why"))
     assert while_arming.phase == "TRIPPED"
+
+
+def test_a_relay_that_is_left_alone_is_not_petted():
+    """Each tick of the wait would begin its silence anew."""
+    world = proving(False, True)
+    before = len(world.effects)
+    world.run_ms(alone_ms(world))
+    assert world.state.arming is not None and world.state.arming.step == "open_2"
+    assert not [each for each in world.effects[before:] if isinstance(each, PetRelay | OpenRelay)]
+    world.take(RelaySaid(closed=False))
+    assert world.effects[-1] == PetRelay()
 
 
 def test_the_relay_is_told_to_open_when_arming_fails():

@@ -44,7 +44,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     "needs": {"SHORT_LEASE_MS": 250, "COARSE_NS": 50_000_000},
     "requests": {"DURABLE_NS": 250_000_000, "READY_NS": 2_000_000_000},
     "response": {"RESPONSE_MAX": 1_000_000_000_000.0},
-    "safing": {"STOP_SLACK_NS": 150_000_000},
+    "safing": {"STOP_SLACK_NS": 150_000_000, "OVER_MAX": 8},
     "earlier": {
         "COURSE_GAP_NS": 604_800_000_000_000, "LAST_OUT_NS": 75_000_000_000, "PAST_NS": 691_200_000_000_000,
     },

@@ -178,7 +178,9 @@ def unproven(fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "faults", [("stuck_closed", "stuck_open", "deaf"), ("late", "lies_once", "inverted")], ids=str
+    "faults",
+    [("stuck_closed", "stuck_open", "deaf"), ("late", "lies_once", "inverted"), ("sleepless",)],
+    ids=str,
 )
 def test_a_relay_that_fails_its_proof_test_is_not_armed(faults: tuple[str, ...]) -> None:
     together(*(partial(unproven, fault) for fault in faults))

@@ -39,7 +39,7 @@ BOUND_MS = {
     ("relay", "hang"): 200,
 }
 INSTANT_S_MAX = 0.7  # with output on: a hold is renewed four times, a train gives seven pulses
-ARMING_S_MAX = 0.3  # about as long as the proof test and the arming take
+ARMING_S_MAX = 0.5  # about as long as the proof test and the arming take
 ARMING_SHARE = 0.15  # of the trials strike before output is on
 
 
