@@ -49,7 +49,7 @@ FOLDABLE = (Tick, Beat, Durable, RelaySaid)
 
 def step(rules: Rules, state: State, event: Event, now: Now) -> Step:
     """What the interlock becomes and does when `event` happens at `now`. Never raises on any event."""
-    late_ns = now.mono_ns - state.watch.tick_ns if state.watch.tick_ns else 0
+    late_ns = now.mono_ns - (state.watch.tick_ns or now.mono_ns)
     watch = watchdogs.observe(rules, state.watch, event, now)
     seen = state if watch is state.watch else msgspec.structs.replace(state, watch=watch)
     decided = _decide_late(rules, seen, event, now, late_ns)

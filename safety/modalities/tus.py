@@ -57,11 +57,11 @@ from safety.modalities.tus_thermal import check_heat, doses_min, positive
 
 def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
     """Every reason that refuses this sonication, but for the pause since the last one."""
-    wave, reasons = train.waveform, list(check_facts(limits, facts))
+    reasons = list(check_facts(limits, facts))
     wrong = check_kind(train, limits, caps)
-    if wrong or not isinstance(wave, Sonication):
+    if wrong:
         return (*reasons, *wrong)
-    asked = quantities(train)
+    wave, asked = sonication_of(train), quantities(train)
     for declared in ASKED:
         reasons += check_value(declared, asked[declared.name], limits, caps)
     reasons += _check_transducer(train, limits, caps)

@@ -12,9 +12,11 @@ from drivers.link import Opened
 from safety import trips
 from safety.acts import sign
 from safety.arming import device_problem, missing
+from safety.judging import today_of
 from safety.limit_values import Signed
 from safety.messages import Act, ActResult
 from safety.state import Rules
+from safety.trips import PERMISSIVES
 from safety.watchdogs import evidence_trouble
 from tests.safety.strategies import caps_of
 from tests.safety.world import PEOPLE, SESSION, World, bend_rules, opened_of, rules_of
@@ -60,7 +62,17 @@ def test_no_relay_is_missed_where_the_limits_name_none():
 def test_a_day_on_which_the_file_does_not_hold_is_named(today: str, end: str):
     rules = msgspec.structs.replace(RULES, today=today)
     (text,) = (text for text in lacks(rules, ready()) if text.startswith("ILK-404"))
-    assert text.endswith(end) and text == text.strip(": ") and ("2031" in text) is bool(end)
+    assert text == f"ILK-404 {PERMISSIVES['ILK-404'][0]}{end}"
+
+
+def test_the_day_is_of_both_clocks_or_of_none():
+    world = ready()
+    assert today_of(RULES, world.now) == RULES.today
+    later = msgspec.structs.replace(world.now, wall_ns=world.now.wall_ns + 30 * 86_400 * 10**9)
+    assert today_of(RULES, later) > RULES.today
+    nowhere = msgspec.structs.replace(world.now, wall_ns=10**30)
+    never = msgspec.structs.replace(RULES, today="never")
+    assert today_of(RULES, nowhere) == today_of(never, world.now) == today_of(never, nowhere) == ""
 
 
 def signed(simulated_only: bool) -> Signed:
