@@ -141,7 +141,7 @@ def after(before: Latched, session_id: str, effects: tuple[Effect, ...], wall_ns
             case Latch(code=code, text=text):
                 return msgspec.structs.replace(now, mark="tripped", code=code, text=text[:TEXT_MAX])
             case Unlatch(reset=True):
-                # The session that was reset, whichever resets it: nothing of its id is ever armed again.
+                # The session that was reset, whichever resets it: nothing of its id starts before another was armed.
                 return msgspec.structs.replace(now, mark="reset", session_id=before.session_id or session_id)
             case Unlatch():
                 return msgspec.structs.replace(now, mark="clear")
