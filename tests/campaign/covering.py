@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -107,13 +108,20 @@ def measure(asked: Iterable[Piece], out: Path, end_s: float) -> tuple[list[Path]
             if time.monotonic() >= end_s:
                 left.append(f"{piece.name}: not yet, run it again")
                 continue
-            begun_s = time.monotonic()
+            begun_s, worked_s = time.monotonic(), _worked_s()
             why = _measure(piece, home)
-            print(f"{piece.name}: {why or 'measured'} ({time.monotonic() - begun_s:.0f} s)", flush=True)
+            took = f"{time.monotonic() - begun_s:.0f} s, {_worked_s() - worked_s:.0f} s of a processor"
+            print(f"{piece.name}: {why or 'measured'} ({took})", flush=True)
             if why:
                 left.append(f"{piece.name}: {why}")
         homes.append(home)
     return homes, left
+
+
+def _worked_s() -> float:
+    """How long processors have worked for what was started here and has ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _measure(piece: Piece, home: Path) -> str:
