@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from operator import eq
 
-from drivers.stimulation import Hold, Train, amplitude
+from drivers.stimulation import Hold, Modality, Train, amplitude
 from safety.dose import Dose
 from safety.events import Now
 from safety.history import date_of
 from safety.limit_values import is_iso_date
-from safety.messages import Allowed, Reason, Refusal, Request
+from safety.messages import Allowed, Reason, Refusal, Request, Row
 from safety.modalities import (
     Exposure,
     Facts,
@@ -77,15 +77,21 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
         ),
         busy_until_ns=0 if running is None or isinstance(running.train.waveform, Hold) else running.until_ns,
         amplitude_now=level,
-        amplitude_max=amplitude_ceiling(
-            limits.modality, state.rows, least_output(running, now.mono_ns), ramp_ms
-        )
+        amplitude_max=_ceiling(state.rows, (limits.modality, least_output(running, now.mono_ns), ramp_ms))
         if state.rows and may_rise
         else kept,
         may_rise=may_rise,
         next_from_ns=next_from_ns,
         next_until_ns=next_until_ns,
     )
+
+
+def _ceiling_from(rows: tuple[Row, ...], now: tuple[Modality, float, int]) -> float:
+    modality, level, ramp_ms = now
+    return amplitude_ceiling(modality, rows, level, ramp_ms)
+
+
+_ceiling = Remembered(_ceiling_from, eq)  # while a hold goes on where it is
 
 
 def _next_segment(rules: Rules, state: State) -> tuple[int, int]:
@@ -244,7 +250,10 @@ def judge_start(rules: Rules, state: State, train: Train, start_ns: int, now: No
         reasons.append(reason("ILK-319"))
     if is_increase(state, train, start_ns) and refuses_increase(rules.limits.response, state.response):
         reasons.append(reason("ILK-314"))
-    level = least_output(carried(state, start_ns), start_ns)
+    before = carried(state, start_ns)
+    level = least_output(before, start_ns)
+    if before is not None and train == before.train and amplitude(train) <= level:
+        return reasons  # the same hold goes on where it is
     return reasons + list(check_slew(train, level, rules.limits))
 
 

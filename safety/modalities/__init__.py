@@ -150,7 +150,7 @@ def is_down(present: Train | None, asked: Train) -> bool:
 
     An equal amplitude is no step down: it prolongs the output, so it needs all that a rise needs.
     """
-    if present is None or not _amplitudes_fall(present, asked):
+    if present is None or present == asked or not _amplitudes_fall(present, asked):
         return False
     if present.modality != asked.modality or present.outputs != asked.outputs:
         return False
@@ -239,4 +239,4 @@ def goes_on(
     before: Segments | None, train: Train, start_ns: int, limits: Limits
 ) -> tuple[Reason, ...] | None:
     """None: it is a train of its own. Else it is a segment of the one before: every reason why the whole is too long."""
-    return rules_of(limits.modality).goes_on(before, train, start_ns, limits)
+    return None if before is None else rules_of(limits.modality).goes_on(before, train, start_ns, limits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from math import floor
 
 from drivers.capabilities import Capabilities
@@ -82,14 +81,9 @@ def ceiling(
     """
     high = {row.quantity: row.high for row in rows}
     ramp_ms = ramp_up_ms if ramp_up_ms > 0 else min(high["ramp_up_ms"], high["duration_ms"])
-    return _reached(amplitude_now, high[slew.name], ramp_ms, high[asked.name])
-
-
-@lru_cache(maxsize=4096)
-def _reached(amplitude_now: float, slew_per_s: float, ramp_ms: float, highest: float) -> float:
-    """Where a ramp ends, `highest` at most; remembered, for a hold is renewed where it is."""
-    reach = present(amplitude_now) + exact(slew_per_s) * exact(ramp_ms) / 1000
-    return floor(min(reach, exact(highest)) * 1_000_000) / 1_000_000  # whole nA: never above the exact value
+    reach = present(amplitude_now) + exact(high[slew.name]) * exact(ramp_ms) / 1000
+    highest = min(reach, exact(high[asked.name]))
+    return floor(highest * 1_000_000) / 1_000_000  # whole nA: never above the exact value
 
 
 def spent(train: Train, span_ns: int, reached: float, part: Fraction) -> Exposure:
