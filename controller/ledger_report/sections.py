@@ -26,6 +26,7 @@ from safety.verdict_words import (
     oracle_said,
 )
 
+OFF_STEP: Final = "ILK-104"
 TIMES_MAX: Final = 5  # own choice: a trip needs a reset each time, so that more are told apart in the ledger
 
 
@@ -108,7 +109,7 @@ def refusals(material: Material) -> str:
             (
                 shortened(each.value, each.limit),
                 shortened(each.limit, each.value),
-                shortened(each.margin),
+                "–" if each.code == OFF_STEP else shortened(each.margin),  # its limit is the step, not an end
                 units.get(each.quantity, ""),
             )
             if numbered

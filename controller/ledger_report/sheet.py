@@ -166,8 +166,11 @@ def _tripped(material: Material) -> str:
 
 
 def _refused(material: Material) -> str:
-    found = refused_by(material.genesis, material.entries)
-    return _some([f"{each.code} {each.quantity or each.text} ×{each.count}" for each in found]) or "nothing"
+    count: dict[str, int] = {}
+    for each in refused_by(material.genesis, material.entries):  # several layers may refuse the same request
+        named = f"{each.code} {each.quantity or each.text}"
+        count[named] = max(count.get(named, 0), each.count)
+    return _some([f"{named} ×{n}" for named, n in count.items()]) or "nothing"
 
 
 def _within(material: Material) -> str:

@@ -26,6 +26,7 @@ from tests.controller.test_ledger_report import words_of
 from tests.safety.after_sessions import HOUR_NS, SECOND_DAY, WALL_NS
 from tests.safety.histories import history_with, past
 from tests.safety.ledgers import session, write
+from tests.safety.strategies import hold
 from tests.safety.world import World, bend_rules, rules_of
 
 CALL = CliRunner()
@@ -103,6 +104,21 @@ def test_page_one_has_the_answers_what_is_not_proven_and_the_place_to_sign(tmp_p
         assert said in words
     assert ".sheet { break-after: page; }" in html
     assert f'content: "ledger head {material.verdict.head}"' in html
+
+
+def test_what_several_layers_refused_is_counted_once_in_brief(tmp_path: Path):
+    """And a value off the device's step is not beyond anything by its distance from that step."""
+    world = World(rules_of()).armed()
+    world.ask(hold(9.0, ramp_up_ms=30_000))
+    world.ask(hold(0.123456))
+    world.stop()
+    world.run_ms(300)
+    words, _ = words_of(render(of(write(tmp_path, world))))
+    brief = words[words.index("What was refused, and by which limit?") :]
+    brief = brief[: brief.index("Did output stay")]
+    assert brief.count("ILK-101 amplitude_ma_pp ×1") == 1
+    assert words.count("ILK-101 1 amplitude_ma_pp, set by") == 3  # protocol, absolute, device
+    assert "ILK-104 1 amplitude_ma_pp, set by device 0.1235 0.01 – mA peak-to-peak" in words
 
 
 def test_output_above_its_limit_is_told_first(tmp_path: Path):
