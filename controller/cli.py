@@ -7,6 +7,7 @@ verb pays for another.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -55,7 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _stop(args: list[str]) -> int:
-    """STOP comes before any check. Whatever goes wrong, it is said that nothing is confirmed."""
+    """STOP comes before any check, and Ctrl-C does not take it back: it ends by itself, within about a second."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # in a thread, where no signal is taken
+        return _pressed(args)
+    try:
+        return _pressed(args)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _pressed(args: list[str]) -> int:
+    """Whatever goes wrong, it is said that nothing is confirmed."""
     try:
         from safety.stop import main as stop
 
@@ -179,7 +192,9 @@ def _operating(error: Exception, verb: str) -> int:
     message = getattr(error, "format_message", None)  # typer's and click's usage errors
     if callable(message):
         called = getattr(getattr(error, "ctx", None), "command_path", None) or f"nociloop {verb}"
-        said = str(message())
+        said = str(message()).replace(
+            " is not readable.", " is not readable by this user; check its owner and mode"
+        )
         if "\n" in said:  # a group without its verb: its help
             sys.stdout.write(f"{said}\n")
         else:

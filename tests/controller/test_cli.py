@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -102,6 +103,36 @@ def test_exit_status_and_lines(
 
 def test_an_interrupted_verb_ends_with_130() -> None:
     assert cli.main(["fails", "interrupt"]) == 130
+
+
+def test_ctrl_c_does_not_take_a_stop_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is ignored for the second that STOP may take, and means what it did thereafter."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def main(args: list[str]) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        sys.stdout.write("pressed\n")
+        return 0
+
+    monkeypatch.setattr("safety.stop.main", main)
+    assert cli.main(["stop"]) == 0
+    assert capsys.readouterr().out == "pressed\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_file_that_may_not_be_read_says_what_to_look_at(tmp_path: Path) -> None:
+    """Root may read every file: the words alone are tried."""
+    import typer
+
+    said: list[str] = []
+    error = typer.BadParameter("path 'x' is not readable.")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_say", said.append)
+        assert cli._operating(error, "ledger") == 2
+    assert said[0].startswith("nociloop ledger: ")
+    assert "path 'x' is not readable by this user; check its owner and mode" in said[0]
 
 
 @pytest.mark.parametrize(
