@@ -92,10 +92,10 @@ def joins(before: Train, after: Train) -> bool:
     return PARTS[before.modality].joins(before, after)
 
 
-def too_long(groups: int, period_s: Fraction, limits: Limits) -> Iterator[str]:
+def too_long(whole_s: Fraction, limits: Limits) -> Iterator[str]:
     """What speaks against all segments of a train together."""
     bound = PARTS[limits.modality].bounds.get("train_s")
-    yield from in_layers("train_s", groups * period_s, limits, bound)
+    yield from in_layers("train_s", whole_s, limits, bound)
 
 
 def spent_by(train: Train, on_ns: int, limits: Limits) -> Mapping[str, Fraction]:

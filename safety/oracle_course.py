@@ -42,7 +42,7 @@ def union(rectangles: Iterable[Rectangle]) -> tuple[int, Fraction]:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Course:
     """A permitted request on its way. `least` and `most`: what may have come out when it began. `joined`: the bursts
-    of the segments before it that are of the same train. `renews`: the course
+    of the segments before it that are of the same train, which began at `joined_ns`. `renews`: the course
     whose hold it asks to go on with; once the device has told that, it stands for both."""
 
     request: Request
@@ -51,6 +51,7 @@ class Course:
     onset_at_ns: int
     prepare: int = 0
     joined: int = 0
+    joined_ns: int | None = None
     token: int | None = None
     renews: Course | None = None
     fire: int | None = None

@@ -11,12 +11,14 @@ from safety.oracle_carriers import groups
 from safety.oracle_course import Course, S
 from safety.oracle_numbers import said
 
+STRETCH = Fraction(21, 20)  # own choice: what the joints may add to a train, a twentieth of it
+
 
 def too_soon(before: Course, asked: Course, onset_ns: int, limits: Limits) -> Iterator[str]:
     """What speaks against an onset, after the train that was fired last. A segment is of that train only within one period
     of its bursts from when the next would be due; all its segments together are then held as one. One that was stopped is
     over. `asked` learns how many bursts went before it."""
-    asked.joined = 0
+    asked.joined, asked.joined_ns = 0, None
     ended_ns = before.zero_ns if before.ended_ns is None else before.ended_ns
     least = interval_s(before.request.train, asked.request.train, limits)
     if least is not None and onset_ns - ended_ns >= least * S:
@@ -31,4 +33,7 @@ def too_soon(before: Course, asked: Course, onset_ns: int, limits: Limits) -> It
         yield f"{said(Fraction(onset_ns - ended_ns, S))} s after the end of the last train"
         return
     asked.joined = before.joined + had
-    yield from too_long(asked.joined + more, 1 / rate_hz, limits)
+    asked.joined_ns = before.begins_ns if before.joined_ns is None else before.joined_ns
+    yield from too_long((asked.joined + more) / rate_hz, limits)
+    lasts_s = Fraction(onset_ns - asked.joined_ns, S) + more / rate_hz
+    yield from (f"with its joints, {each}" for each in too_long(lasts_s / STRETCH, limits))

@@ -2,7 +2,8 @@
 
 It outlasts the longest lease of 10 s, so it is asked for in segments of 2 s at most, each a request of its own that ends by
 itself. A segment that begins when the one before would have had its next burst, or within one period of bursts later,
-goes on with its train: the same bursts, at no higher an amplitude, and all segments together no longer than one train.
+goes on with its train: the same bursts, at no higher an amplitude, and all segments together no longer than one train, whose
+joints stretch it by a twentieth at most.
 One that comes later does not: a train that was interrupted is over, and the interval runs from its end.
 
 Intensity is held twice: in % of the active and of the resting motor threshold, both measured on the day.
@@ -74,6 +75,9 @@ RESTING = magnetic.Threshold(
     measured_on=lambda inputs: inputs.motor_threshold_measured_on,
 )
 THRESHOLDS = (ACTIVE, RESTING)
+STRETCH = Fraction(
+    21, 20
+)  # own choice: twenty joints of a tenth of a second, where a device tells its end late
 NS = 1_000_000_000
 # Nothing but a segment may begin so soon after the one before: the interval is far longer, a late onset trips long before.
 JOINED_NS = round(INTERVAL.low / 2) * NS
@@ -130,12 +134,14 @@ def interval_after_ns(train: Train, limits: Limits) -> int:
 def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments:
     """What the train has had when this permitted segment has begun."""
     wave = bursts_of(train)
-    joined = before is not None and onset_ns < before.due_ns + JOINED_NS
+    if before is not None and onset_ns >= before.due_ns + JOINED_NS:
+        before = None
     period = _period_s(wave) or Fraction(0)
     due_ns = onset_ns + ceil(wave.n_bursts * period * NS)
     return Segments(
         train=train,
-        bursts=(before.bursts if before is not None and joined else 0) + wave.n_bursts,
+        bursts=(0 if before is None else before.bursts) + wave.n_bursts,
+        began_ns=onset_ns if before is None else before.began_ns,
         due_ns=due_ns,
         until_ns=due_ns + floor(period * NS),
     )
@@ -154,7 +160,25 @@ def goes_on(
     if not before.due_ns <= start_ns <= before.until_ns:
         return None
     whole = (before.bursts + wave.n_bursts) * period
-    return tuple(check_exact(TRAIN_TIME, whole, limits, code=TRAIN_TOO_LONG, where=" in all"))
+    lasts = Fraction(start_ns - before.began_ns, NS) + wave.n_bursts * period
+    reasons = check_exact(TRAIN_TIME, whole, limits, code=TRAIN_TOO_LONG, where=" in all")
+    return (*reasons, *_check_stretch(lasts, limits))
+
+
+def _check_stretch(lasts_s: Fraction, limits: Limits) -> list[Reason]:
+    """What the joints add to a train is little: it is over, from its first burst on, soon after its time."""
+    return [
+        reason(
+            TRAIN_TOO_LONG,
+            f"{as_float(lasts_s):.10g} s with its joints, {bound.layer} limit {bound.high:.10g} and a twentieth of it",
+            quantity=TRAIN_TIME.name,
+            value=as_float(lasts_s),
+            limit=as_float(exact(bound.high) * STRETCH),
+            set_by=bound.layer,
+        )
+        for bound in layers(TRAIN_TIME, limits)
+        if not lasts_s <= exact(bound.high) * STRETCH
+    ]
 
 
 def _is_of(before: Train, train: Train) -> bool:

@@ -96,7 +96,8 @@ QUANTITIES = (*ASKED, PCT_ACTIVE, PCT_RESTING, SEGMENT_TIME, TRAIN_TIME, INTERVA
 
 JOINT = Formula(
     name="joins_within_a_period",
-    source="own choice: a segment begins no sooner than its rate says and at most one period of bursts later",
+    source="own choice: a segment begins no sooner than its rate says and at most one period of bursts later; all joints"
+    " together stretch a train by a twentieth at most",
     edition="1",
     status="unverified",
 )

@@ -12,11 +12,12 @@ from safety.messages import Reason
 
 
 class Segments(Value, frozen=True):
-    """What a train has had so far: its last segment, the bursts of all, when the next burst would be due, and until when a
-    segment may begin that goes on with it."""
+    """What a train has had so far: its last segment, the bursts of all since its first onset, when the next burst would be
+    due, and until when a segment may begin that goes on with it."""
 
     train: Train
     bursts: int
+    began_ns: int
     due_ns: int
     until_ns: int
 

@@ -220,7 +220,7 @@ def test_a_fresh_state_needs_no_relay_to_stop():
     assert world.phase == "TRIPPED"
 
 
-@pytest.mark.parametrize("modality", ("rtms", "tbs", "ctbs", "tus"))
+@pytest.mark.parametrize("modality", ("rtms", "tbs", "tus"))
 @pytest.mark.parametrize("after_ms", (6, 8, 20, 300), ids=("fired, not answered", "running", "later", "late"))
 def test_the_interval_runs_from_what_a_pause_ended(modality: Modality, after_ms: int):
     """Nobody tells the end of a train whose fire was not answered when the stop went out, and it put something out."""

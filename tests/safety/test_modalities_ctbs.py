@@ -193,6 +193,17 @@ def test_a_segment_goes_on_within_a_period_and_all_together_are_one_train():
         assert told == found or (found is ... and told), (start_ns, n_bursts)
 
 
+@pytest.mark.parametrize(("over_ns", "good"), [(0, True), (1, False)])
+def test_its_joints_stretch_a_train_by_a_twentieth_at_most(over_ns: int, good: bool):
+    """From its first onset to the end of the segment that is asked for: 42 s, however many bursts there were."""
+    one = msgspec.structs.replace(had(50), began_ns=-40 * S - over_ns)
+    found = goes_on(one, bursts(), 0, limits_of("ctbs"))
+    assert found is not None
+    assert [(r.code, r.quantity, r.limit, r.set_by) for r in found] == (
+        [] if good else [("ILK-108", "train_s", 42.0, "absolute"), ("ILK-108", "train_s", 42.0, "protocol")]
+    )
+
+
 def test_a_period_is_that_of_its_own_rate():
     slow = {"bursts_hz": 4.0, "n_bursts": 8}
     assert goes_on(had(8, **slow), bursts(**slow), S // 4, limits_of("ctbs")) == ()
@@ -201,15 +212,17 @@ def test_a_period_is_that_of_its_own_rate():
 
 def test_what_has_gone_out_is_counted_from_onset_to_onset():
     one = segment(None, bursts(), 5 * S)
-    assert one == Segments(train=bursts(), bursts=10, due_ns=7 * S, until_ns=7 * S + S // 5)
+    assert one == Segments(train=bursts(), bursts=10, began_ns=5 * S, due_ns=7 * S, until_ns=7 * S + S // 5)
     two = segment(one, bursts(n_bursts=3), 7 * S + 100)
     due_ns = 7 * S + 100 + 3 * S // 5
-    assert two == Segments(train=bursts(n_bursts=3), bursts=13, due_ns=due_ns, until_ns=due_ns + S // 5)
+    assert two == Segments(
+        train=bursts(n_bursts=3), bursts=13, began_ns=5 * S, due_ns=due_ns, until_ns=due_ns + S // 5
+    )
     later = segment(two, bursts(), two.due_ns + 1800 * S)
     assert later is not None
-    assert later.bursts == 10
+    assert (later.bursts, later.began_ns) == (10, two.due_ns + 1800 * S)
     third = bursts(bursts_hz=3.0, n_bursts=1)
-    rounded = Segments(train=third, bursts=1, due_ns=333_333_334, until_ns=666_666_667)
+    rounded = Segments(train=third, bursts=1, began_ns=0, due_ns=333_333_334, until_ns=666_666_667)
     assert segment(None, third, 0) == rounded  # never too soon, and never too late
 
 

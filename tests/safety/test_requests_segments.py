@@ -130,9 +130,7 @@ def test_a_shorter_protocol_ends_sooner(train_s: float, n: int):
     go_on(world, n - 1)
     assert world.device.n_pulses == 30 * n
     request = world.ask(segment(n_bursts=1))
-    assert found(world, request) == [
-        ("ILK-108", "train_s", pytest.approx(train_s + 0.2), train_s),
-    ]
+    assert found(world, request)[0] == ("ILK-108", "train_s", pytest.approx(train_s + 0.2), train_s)
 
 
 def test_the_last_segment_may_be_a_shorter_one():
@@ -143,6 +141,30 @@ def test_the_last_segment_may_be_a_shorter_one():
     assert world.codes(world.ask(segment(n_bursts=5))) == set()
     world.run_ms(1_100)
     assert world.device.n_pulses == 75
+
+
+def test_joints_that_are_all_late_end_the_train_before_its_bursts_do():
+    """Each at the end of its window: 2.2 s a segment, so that 42 s are over with the nineteenth; both hands say so."""
+    world, n = first(armed("ctbs")), 1
+    while True:
+        at_ns = due_ns(world) + PERIOD_NS
+        request = world.ask(onset_at_ns=at_ns)
+        if world.codes(request):
+            break
+        until(world, at_ns + 20 * MS)
+        ends(world)
+        n += 1
+    assert n == 19
+    assert found(world, request)[0][:2] == ("ILK-108", "train_s")
+    assert check_ledger(ledger_of(world)) == ()
+    last = next(m.train for m in reversed(world.calls(Prepare)))
+    courses = [_course(n, None) for n in range(2)]
+    courses[0].onset_ns, courses[0].joined, courses[0].joined_ns = 0, 10, -38_000 * MS
+    assert last == segment()
+    assert list(too_soon(courses[0], courses[1], 2_000 * MS, world.rules.limits)) == []
+    courses[0].joined_ns -= 1
+    assert all("with its joints" in each for each in too_soon(*courses, 2_000 * MS, world.rules.limits))
+    assert list(too_soon(*courses, 2_000 * MS, world.rules.limits))
 
 
 # The joint

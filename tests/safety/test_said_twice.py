@@ -65,7 +65,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     },
     "modalities/contacts": {"SHARE_TOLERANCE": Fraction(1, 1_000_000_000)},
     "modalities/tes_numbers": {"PEAK_OF_PP": Fraction(1, 2)},
-    "modalities/ctbs": {"NS": 1_000_000_000, "JOINED_NS": 900_000_000_000},
+    "modalities/ctbs": {"NS": 1_000_000_000, "JOINED_NS": 900_000_000_000, "STRETCH": Fraction(21, 20)},
     "modalities/implanted": {"LEAKAGE_DAYS_MAX": 366, "NA_PER_UA": 1000, "US_PER_S": 1_000_000},
     "modalities/magnetic": {"THRESHOLD_LOW_PCT_MSO": 15.0, "THRESHOLD_HIGH_PCT_MSO": 100.0},
     "modalities/pns": {"RUN_S": 1800.0},
