@@ -20,16 +20,27 @@ def state_directory(site: Path = SITE_STATE) -> Path:
     """NOCILOOP_STATE_DIR, else the site's where this user may write it, else the user's own; raises SiteError."""
     own = os.environ.get("NOCILOOP_STATE_DIR")
     if own:
-        return Path(own).absolute()
+        return _ours_alone(Path(own).absolute())
     if site.is_dir() and os.access(site, os.W_OK):
-        return site
+        return _ours_alone(site)
     try:
         home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     except RuntimeError:
         raise SiteError(
             "found no home directory, expected a user who has one; set NOCILOOP_STATE_DIR"
         ) from None
-    return home.absolute() / "nociloop"
+    return _ours_alone(home.absolute() / "nociloop")
+
+
+def _ours_alone(path: Path) -> Path:
+    """Where anybody may write, anybody may put older stores, heads and latches in the place of these; raises SiteError."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return path  # not there yet, or told by whoever opens what is in it
+    if mode & stat.S_IWOTH:
+        raise SiteError(f"{path}: anybody may write it, expected the interlock's users alone; chmod o-w")
+    return path
 
 
 def state_folder(kind: str) -> Path:

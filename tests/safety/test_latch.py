@@ -397,6 +397,25 @@ def test_a_user_without_a_home_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         state_directory(tmp_path / "none")
 
 
+def test_state_where_anybody_may_put_an_older_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whose latch and stores are in it: a directory that all may write may be given others, sticky or not."""
+    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
+    own = tmp_path / "nociloop"
+    own.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for mode in (0o703, 0o702, 0o1777):
+        own.chmod(mode)
+        for site in (own, tmp_path / "none"):
+            with pytest.raises(SiteError, match=f"^{own}: anybody may write it, expected .*; chmod o-w$"):
+                state_directory(site)
+    own.chmod(0o770)
+    assert state_directory(tmp_path / "none") == state_directory(own) == own
+    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(own))
+    own.chmod(0o777)
+    with pytest.raises(SiteError, match="anybody may write it"):
+        state_directory()
+
+
 def test_a_folder_that_anybody_may_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path))
     (tmp_path / "rigs").mkdir()
