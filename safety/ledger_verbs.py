@@ -84,7 +84,8 @@ def show_verb(
 ) -> None:
     """Print entries, one a line: sequence, seconds since the first, state, what happened, what was done.
 
-    A damaged file is shown as far as it can be read, and what cannot be is named at the end.
+    A damaged file is shown as far as it can be read, and what cannot be is named at the end. Exit status: 0 shown,
+    also where no entry fits; 2 there is nothing to show.
     """
     from safety.show import KINDS, Wanted, shown
     from safety.verify import LedgerUnreadable
