@@ -7,6 +7,7 @@ from operator import eq
 from drivers.stimulation import Hold, Modality, Train, amplitude
 from safety.dose import Dose
 from safety.events import Now
+from safety.exposures import NOTHING
 from safety.history import date_of
 from safety.limit_values import is_iso_date
 from safety.messages import Allowed, Reason, Refusal, Request, Row
@@ -64,7 +65,10 @@ def allowed_now(rules: Rules, state: State, now: Now, *, with_rows: bool = False
     level = 0.0 if running is None else amplitude(running.train)
     ramp_ms = running.train.waveform.ramp_up_ms if running and isinstance(running.train.waveform, Hold) else 0
     may_rise = not refuses_increase(limits.response, state.response)
-    bound = binding(limits, rules.history, spent_so_far(state.dose, state.dose.granted), now)
+    spent = spent_so_far(state.dose, state.dose.granted)
+    if running is None:  # the next train, or holds without a pause, begin anew
+        spent = Session(pulse=spent.pulse, train=NOTHING, all=spent.all)
+    bound = binding(limits, rules.history, spent, now)
     kept = level if running and isinstance(running.train.waveform, Hold) else 0.0
     next_from_ns, next_until_ns = _next_segment(rules, state)
     return Allowed(

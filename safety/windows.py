@@ -118,9 +118,7 @@ def _line_of(budget: Budget, modality: Modality, history: History) -> _Line:
         floats=tuple(nan if each is None else _not_below(each) for each in sums),
         own=_own_of(budget),
         surely=budget.high * SURELY if number and budget.name != "n_days" else nan,
-        told=number
-        and budget.scope not in ("pulse", "train")
-        and budget.name not in ("n_sessions", "n_days"),
+        told=number and budget.scope != "pulse" and budget.name not in ("n_sessions", "n_days"),
     )
 
 
@@ -251,7 +249,7 @@ def clock_trouble(history: History, now: Now) -> str:
 
 def binding(limits: Limits, history: History, session: Session, now: Now) -> tuple[tuple[Budget, float], ...]:
     """For each quantity the budget that has the least left, with what counts against it: what a policy must stay
-    inside. Budgets of a pulse or a train begin anew with each, and counts do not change while a session runs."""
+    inside. The budget of a pulse begins anew with each, and counts do not change while a session runs."""
     least: dict[str, tuple[float, Budget, float]] = {}
     for line in _lines(limits, history):
         used = _used(line, limits.modality, history, session, now) if line.told else None

@@ -319,7 +319,13 @@ def test_the_controller_is_told_of_the_scope_that_has_the_least_left():
     per_train = msgspec.structs.replace(
         limits, budgets=(*limits.budgets, budget_of("train", "on_time_s", 1.0))
     )
-    assert binding(per_train, history, spending(10.0), T0) == binding(limits, history, spending(10.0), T0)
+    began = msgspec.structs.replace(spending(10.0), train=spending(0.25).all)
+    found = {b.name: (b.scope, used, b.high) for b, used in binding(per_train, history, began, T0)}
+    assert found["on_time_s"] == ("train", 0.25, 1.0)
+    per_pulse = msgspec.structs.replace(
+        limits, budgets=(*limits.budgets, budget_of("pulse", "on_time_s", 0.1))
+    )
+    assert binding(per_pulse, history, spending(10.0), T0) == binding(limits, history, spending(10.0), T0)
     even = limits_of(session=100.0, day=100.0)
     assert binding(even, NEW, NO_SESSION, T0)[0][0].scope == "session"  # of equal ones the first
 
