@@ -55,6 +55,11 @@ class Loaded:
         self._known = reached.load(self.test_files)
         return sorted(self._known.failing)
 
+    def remember(self, file: str, function: str, test: str) -> None:
+        """That a test noticed a change of a function before."""
+        if test in self._items:
+            self._lately.add(test, f"{file}:{function}", file)
+
     def _watch(self, path: Path) -> Found:
         items = [item for item in self._items.values() if item.path == path]
         listener = Listener(falls_count=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import tomllib
 from functools import partial
 from pathlib import Path
 
+from tests.campaign import results
 from tests.campaign.mutating import fresh, loaded, putting
 from tests.campaign.mutating.importing import at_import
 from tests.campaign.mutating.mutants import Mutant, mutants
 from tests.campaign.proof import ROOT, Case, Outcome
 
+_KILLER = re.compile(r":\d+ (?P<function>\S+\(\)): `.*: (?P<test>tests/[^ ]+\.py::.*?): \w+: ")
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 SURVIVORS_MAX = 3
 BESIDE = ("verify", "wire")  # what judges a ledger and what reads a frame, beside what decides
@@ -80,6 +83,9 @@ def cases(inside: bool) -> list[Case]:
 @functools.cache
 def _loaded() -> loaded.Loaded:
     found = loaded.Loaded(files())
+    for each in results.load(ROOT / ".campaign", "mutation"):
+        if killer := _KILLER.search(each.text):
+            found.remember(each.case, killer["function"], killer["test"])
     if failing := found.learn(()):
         print(f"not asked, for they fail with nothing changed: {', '.join(failing)}", flush=True)
     return found
