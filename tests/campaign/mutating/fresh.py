@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.campaign.mutating import forked, reached
-from tests.campaign.proof import ROOT
+from tests.campaign.proof import ROOT, Void
 from tests.campaign.unguarded.tried import TESTS, Found, Listener, ordered, remember_nothing
 
 STEPS = (1, 3, 8)  # so many test files are collected and run before more are
@@ -56,13 +56,24 @@ class Fresh:
                 lambda: self._judge(put, file, test_files, lately), self._unchanged, forked.patience_s()
             )
             name = found.text.partition(": ")[0]
-            if found.answer != "noticed" or "::" not in name:
+            if found.answer != "noticed":
+                return found
+            if "::" not in name and self._confirmed.fails(test_files[0], lambda: self._collects(test_files)):
+                raise Void(f"with nothing changed: {found.text}")
+            if "::" not in name:
                 return found
             if not self._confirmed.fails(name, lambda name=name: self._alone(name)):  # type: ignore[misc]
                 self._lately.add(name, file, folder)
                 return found
             self._failing.add(name)
             print(f"not asked, for it fails with nothing changed: {name}", flush=True)
+
+    def _collects(self, test_files: Sequence[str]) -> Found:
+        def collect() -> Found:
+            forked.collect(self._session, *test_files)
+            return Found("unnoticed", "", 0, 0.0)
+
+        return forked.in_child(collect, self._unchanged, forked.patience_s())
 
     def _alone(self, name: str) -> Found:
         def judge() -> Found:
