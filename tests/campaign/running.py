@@ -146,7 +146,7 @@ def _pending(asked: Proof, case: Case, known: Sequence[Result], form: Form) -> I
     tried = {each.seed for each in counted(asked, case, known)}
     if asked.seeds is not None:
         held = {each.seed for each in counted(asked, case, known) if each.outcome not in ("void", "failed")}
-        listed = [seed for seed in asked.seeds(case.name) if seed not in held]
+        listed = sorted((seed for seed in asked.seeds(case.name) if seed not in held), key=tried.__contains__)
         yield from (Task(case.name, seed) for seed in listed[: bar_of(asked, case, form)])
         return
     for seed in itertools.count():

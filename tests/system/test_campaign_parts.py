@@ -61,7 +61,7 @@ def test_every_family_is_made_and_texts_are_left_alone() -> None:
 
 def test_each_changes_one_place_and_compiles() -> None:
     tree = ast.parse(SOURCE)
-    sources = {ast.unparse(mutant.applied(tree)) for mutant in mutants(SOURCE)}
+    sources = {ast.unparse(mutant.applied(ast.parse(SOURCE))) for mutant in mutants(SOURCE)}
     assert len(sources) == len(mutants(SOURCE)) and ast.unparse(tree) not in sources
     for source in sources:
         compile(source, "mutant", "exec")

@@ -25,9 +25,15 @@ def into_function(file: str, mutant: Mutant) -> None:
     path = ROOT / file
     tree = mutant.applied(ast.parse(path.read_text(encoding="utf-8")))
     name = mutant.function.removesuffix("()")
+    at = mutant.path[0][1]
+    tree.body = [each for each in tree.body[:at] if _is_of_the_future(each)] + [tree.body[at]]
     code = next(found for found in _codes(compile(tree, str(path), "exec")) if found.co_qualname == name)
     function = _function(importlib.import_module(module_name(file)), name)
     function.__code__ = code
+
+
+def _is_of_the_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
