@@ -6,6 +6,7 @@ Nothing is imported or collected again, and no removal sees another: the process
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import select
@@ -58,6 +59,7 @@ class Held:
         folder: Path = TESTS,
         falls_count: bool = False,
     ) -> None:
+        faulthandler.cancel_dump_traceback_later()  # its thread would hold a lock that no fork gives back
         asking, self._asking = os.pipe()
         self._telling, telling = os.pipe()
         self._pid = os.fork()
