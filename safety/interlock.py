@@ -36,8 +36,9 @@ from safety.events import (
     StopPressed,
     Tick,
 )
+from safety.messages import PhaseChanged
 from safety.modalities import rows
-from safety.safing import Step, trip
+from safety.safing import Step, tell, trip
 from safety.state import Arming, Effect, EndProcess, OpenRelay, PetRelay, Rules, State, ToDevice
 from safety.storing import settlement
 
@@ -208,10 +209,12 @@ def _call_failed(rules: Rules, state: State, said: CallFailed, now: Now) -> Step
 
 
 def _stop_failed(rules: Rules, state: State, text: str, now: Now) -> Step:
-    """The device did not say that it is at zero: the relay opens, and nobody arms this device again."""
+    """The device did not say that it is at zero: the relay opens, nobody arms this device again, and somebody is told."""
     over = safing.stop_over(state)
     failed = msgspec.structs.replace(over.state, host="failed", host_text=text)
-    return _settled(rules, Step(failed, over.effects), now)
+    words = f"zero is NOT CONFIRMED ({text}): use the hardware stop"
+    told = tell(failed, PhaseChanged(phase=failed.phase, code="", text=words))
+    return _settled(rules, Step(failed, over.effects + told), now)
 
 
 def _relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:

@@ -12,7 +12,7 @@ from drivers.link import CallFailed, Done, Status, StopDevice
 from drivers.stimulation import Modality
 from drivers.stimulator import DeviceStatus
 from safety.events import Gone, HostGone, LedgerTrouble, PauseAsked, RelayGone, RelaySaid
-from safety.messages import Pause
+from safety.messages import Pause, PhaseChanged
 from safety.modalities import interval_after_ns, ramp_down_ns
 from safety.oracle_ledger import check_ledger
 from safety.safing import STOP_SLACK_NS, stop_device
@@ -96,6 +96,8 @@ def test_stop_ramps_and_a_second_one_cuts():
     world.stop()
     assert stops(world) == ["ramp", "cut"]
     assert tripped(world) == "ILK-001"
+    world.run_ms(500)
+    assert not any("NOT CONFIRMED" in each.text for each in world.heard if isinstance(each, PhaseChanged))
 
 
 def test_a_stop_that_is_not_confirmed_opens_the_relay():
@@ -108,6 +110,11 @@ def test_a_stop_that_is_not_confirmed_opens_the_relay():
     assert not world.relay_closed
     assert world.device.output == 0.0
     assert world.state.host == "failed"
+    told = world.last(PhaseChanged)
+    assert (told.phase, "zero is NOT CONFIRMED (the stop was not confirmed)" in told.text) == (
+        "TRIPPED",
+        True,
+    )
 
 
 def test_a_stop_that_the_device_refuses_opens_the_relay_at_once():
