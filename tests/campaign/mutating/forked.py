@@ -42,7 +42,7 @@ REMEMBERED = 12  # tests that noticed last, a function and a file
 def begun(*files: Path) -> pytest.Session:
     """A session that has not collected these test files yet."""
     with contextlib.redirect_stdout(io.StringIO()):
-        config = _prepareconfig([*COMMON, "--collect-only", "--capture=no", *map(str, files)])
+        config = _prepareconfig([*COMMON, "--tb=native", "--collect-only", "--capture=no", *map(str, files)])
         config._do_configure()
         session: pytest.Session = pytest.Session.from_config(config)
         config.hook.pytest_sessionstart(session=session)
