@@ -17,7 +17,7 @@ from tests.campaign.mutating import forked, reached
 from tests.campaign.proof import ROOT, Void
 from tests.campaign.unguarded.tried import TESTS, Found, Listener, ordered, remember_nothing
 
-STEPS = (1, 3, 8)  # so many test files are collected and run before more are
+STEPS = (3, 8)  # so many test files are collected and run before more are
 UNKNOWN_S = 3.0
 MODALITIES = ("tacs", "tdcs", "trns", "tens", "dbs", "scs", "drg", "pns", "rtms", "tbs", "tus")
 # What the packages and the tests import of others: once here, and in no child.
@@ -110,13 +110,10 @@ class Fresh:
             failing = self._known.failing | self._failing
             usable = [item for item in items if item.nodeid not in failing]
 
-            def rank(name: str) -> tuple[int, bool, int]:
+            def rank(name: str) -> tuple[int, bool, int, int]:
                 foreign = any(f"[{other}" in name for other in others)
-                return (
-                    lately.get(name, len(lately)),
-                    foreign,
-                    reached.bucket(self._known.cpu_s.get(name, 0.0)),
-                )
+                length = reached.bucket(self._known.cpu_s.get(name, 0.0))
+                return lately.get(name, len(lately)), foreign, length, self._known.breadth[name].bit_length()
 
             usable.sort(key=lambda item: rank(item.nodeid))
             if found := forked.judged(usable, listener, self._cpu_s):
