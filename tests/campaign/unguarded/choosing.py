@@ -23,7 +23,7 @@ from tests.campaign.unguarded.tried import LAST
 FOLDER = ROOT / ".campaign" / "unguarded"
 PIECE_S = 3000.0  # of one file, beside others
 SLOW_S = 3.0
-UNKNOWN_S = 0.1
+UNKNOWN_S, SHORT_S = 0.1, 0.02
 NEAR = 3.0  # in the weight of a word: a test file that imports what is taken out
 FEW = 6  # functions: more are taken out for a code that they all may say
 
@@ -88,11 +88,13 @@ def ordered(tests: Sequence[str], known: Known, touched: set[str], name: str) ->
     def place(number: int) -> tuple[bool, bool, float, float]:
         test, took_s = tests[number], known.cpu_s.get(tests[number])
         file = file_of(test)
+        told = near[file] + sum(weights[word] for word in sorted(words & _told(test)))
+        cost_s = UNKNOWN_S if took_s is None else max(took_s, SHORT_S)
         return (
             bool(touched) and took_s is not None and test not in through,
             Path(file).stem in LAST if took_s is None else took_s > SLOW_S,
-            -near[file] - sum(weights[word] for word in sorted(words & _told(test))),
-            UNKNOWN_S if took_s is None else took_s,
+            math.log(cost_s / SHORT_S) - told,
+            cost_s,
         )
 
     return sorted(range(len(tests)), key=place)
