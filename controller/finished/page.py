@@ -67,13 +67,13 @@ footer { margin-top: 40px; border-top: 1px solid #d9dcde; padding-top: 10px; fon
   .banner { border: 1.5pt solid #000; color: #000; background: #fff; padding: 3pt; }
   header { padding: 8pt 0 0; }
   h1 { font-size: 15pt; }
-  h2 { font-size: 11.5pt; margin: 12pt 0 3pt; padding-top: 5pt; break-after: avoid; }
+  h2 { font-size: 11.5pt; margin: 9pt 0 2pt; padding-top: 4pt; break-after: avoid; }
   p { max-width: none; }
   table { font-size: 8pt; margin: 3pt 0 8pt; }
   th, td { padding: 2pt 6pt 2pt 0; overflow-wrap: break-word; }
   td.n, th.n { white-space: normal; }
   thead { display: table-header-group; }
-  ul { margin: 2pt 0; padding-left: 14pt; font-size: 8.5pt; }
+  ul { margin: 2pt 0; padding-left: 14pt; font-size: 8pt; }
   figcaption, caption, .card .what, .card .more { font-size: 8pt; }
   .cards { gap: 6pt; margin: 8pt 0; }
   .card { padding: 4pt 8pt; }
@@ -81,9 +81,9 @@ footer { margin-top: 40px; border-top: 1px solid #d9dcde; padding-top: 10px; fon
   .digests code, code { font-size: 7.5pt; }
   .scroll { overflow: visible; }
   figure { margin: 4pt 0 8pt; }
-  figure svg { max-height: 44mm; }
-  .lines td { height: 11mm; }
-  .lines td.tall { height: 24mm; }
+  .lines td { height: 8mm; }
+  .lines td.tall { height: 14mm; }
+  caption, thead { break-after: avoid; }
   tr, .card, .sign { break-inside: avoid; }
   .sheet { break-after: page; }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 from controller.finished.page import figure, paragraph, section, table
 from controller.finished.values import AMPLITUDE_UNIT, Slice
@@ -15,6 +16,11 @@ from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.words import SCOPES, budget_words, drifted, few, shortened
 from safety.limit_values import Budget
 
+NEVER_OPENED: Final = "Nothing was ever stopped: the device was never opened."
+NEVER_STOPPED: Final = (
+    "No stop is in this ledger: its interlock was killed, or its end was cut off. What the device host and the relay did "
+    "then, the device alone can tell."
+)
 HANDED_OVER_NS = (
     20_000_000  # what a device's clock, turned to the host's, leaves between two slices of one output
 )
@@ -169,7 +175,7 @@ def stops(material: Material) -> str:
             "slice with output that the device told. Zero confirmed: the device said idle at zero, asked after the stop was "
             "taken. A dash in place of a code: no trip of its own, as an end that was asked for, or a second STOP; in place "
             "of a time: the ledger does not tell.",
-            "Nothing was ever stopped: the device was never opened.",
+            NEVER_STOPPED if material.ledger.capabilities is not None else NEVER_OPENED,
         ),
     )  # fmt: skip
 

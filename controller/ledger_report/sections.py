@@ -53,7 +53,8 @@ def verification(material: Material) -> str:
         ("Is the limits file at hand the one of the session?", limits_said(verdict)),
         ("Were heads given that were kept elsewhere?", anchors_said(verdict)),
     )
-    against = [("file", each) for each in verdict.problems] + [("interlock", each) for each in verdict.oracle]
+    whom = "file, or the code at hand" if verdict.other_code else "file"
+    against = [(whom, each) for each in verdict.problems] + [("interlock", each) for each in verdict.oracle]
     against += [("device", each) for each in verdict.strays]
     more = len(against) - SHOWN_MAX
     shown = against[:SHOWN_MAX] + (

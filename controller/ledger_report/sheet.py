@@ -147,6 +147,7 @@ def _brief(material: Material) -> str:
             ("question", "answer"),
             [
                 ("What tripped?", _tripped(material)),
+                ("Was output at zero at the end?", _at_zero(material)),
                 ("What was refused, and by which limit?", _refused(material)),
                 ("Did output stay within its limits?", _within(material)),
                 ("Did the dose stay within its budgets?", _dosed(material)),
@@ -163,6 +164,21 @@ def _brief(material: Material) -> str:
 def _tripped(material: Material) -> str:
     named = [f"{code} {what} at {at_s:.1f} s" for at_s, code, what in material.trips]
     return _some(named) or "nothing"
+
+
+def _at_zero(material: Material) -> str:
+    """By the last stop: zero is what the device said after it, or its relay's open contact."""
+    if material.ledger.capabilities is None:
+        return "nothing could come out: the device was never opened"
+    stops = stops_of(material.genesis, material.entries, material.ledger.slices)
+    if not stops or material.ledger.phases[-1].phase == "ARMED":
+        return f"NOT KNOWN: the ledger ends {material.ledger.phases[-1].phase}, without a stop"
+    last = stops[-1]
+    if math.isfinite(last.zero_ms):
+        return f"yes; the device said so {last.zero_ms:.0f} ms after the last stop"
+    if math.isfinite(last.relay_ms):
+        return f"NOT CONFIRMED by the device; the relay was open {last.relay_ms:.0f} ms after the last stop"
+    return "NOT CONFIRMED, neither by the device nor by the relay"
 
 
 def _refused(material: Material) -> str:

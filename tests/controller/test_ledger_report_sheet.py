@@ -106,6 +106,48 @@ def test_page_one_has_the_answers_what_is_not_proven_and_the_place_to_sign(tmp_p
     assert f'content: "ledger head {material.verdict.head}"' in html
 
 
+def asked_of_the_end(world: World, folder: Path) -> str:
+    folder.mkdir()
+    words, _ = words_of(render(of(write(folder, world, closed=world.ended is not None))))
+    answer = words[words.index("Was output at zero at the end?") :]
+    return answer[: answer.index("What was refused")].removeprefix("Was output at zero at the end? ").strip()
+
+
+def test_whether_output_was_at_zero_at_the_end(tmp_path: Path):
+    world = session()
+    assert asked_of_the_end(world, tmp_path / "a").startswith("yes; the device said so ")
+    killed = World(rules_of()).armed()
+    killed.ask()
+    killed.run_ms(100)
+    assert asked_of_the_end(killed, tmp_path / "b") == "NOT KNOWN: the ledger ends ARMED, without a stop"
+    (tmp_path / "c").mkdir()
+    words, _ = words_of(render(of(write(tmp_path / "c", killed, closed=False))))
+    assert "its interlock was killed, or its end was cut off" in words
+    assert "the device was never opened" not in words
+    deaf = World(rules_of()).armed()
+    deaf.ask()
+    deaf.run_ms(60)
+    deaf.host_answers = False
+    deaf.stop()
+    deaf.run_ms(20)
+    deaf.stop()
+    deaf.run_ms(400)
+    assert "NOT CONFIRMED by the device; the relay was open" in asked_of_the_end(deaf, tmp_path / "d")
+    never = World(rules_of())
+    never.stop(ends=True)
+    never.run_ms(50)
+    assert asked_of_the_end(never, tmp_path / "e") == "nothing could come out: the device was never opened"
+
+
+def test_what_another_code_wrote_is_not_called_altered(tmp_path: Path):
+    material = of(write(tmp_path, session()))
+    other = replace(
+        material.verdict, execution="differs under other code", problems=("line 2: state digest",)
+    )
+    words, _ = words_of(render(replace(material, verdict=other)))
+    assert "file, or the code at hand line 2: state digest" in words
+
+
 def test_what_several_layers_refused_is_counted_once_in_brief(tmp_path: Path):
     """And a value off the device's step is not beyond anything by its distance from that step."""
     world = World(rules_of()).armed()

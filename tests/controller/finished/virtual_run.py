@@ -232,6 +232,10 @@ class VirtualRun:
                     self._after(1, lambda: self.take(RelaySaid(closed=False)))
                 case EndProcess(status=status):
                     self.status = status
+        was, arming = before.arming, self.state.arming
+        if arming is not None and arming.step == "open_2" and (was is None or was.step != "open_2"):
+            # It is not petted any more: it opens by its own silence, which is short here.
+            self._after(5, lambda: self.take(RelaySaid(closed=False)))
 
     def _turn(self, at_ms: int) -> None:
         """Ten milliseconds: the EEG, the heartbeat, the tick; a hop every 100."""
