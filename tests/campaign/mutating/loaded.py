@@ -1,8 +1,8 @@
 """Code and tests, loaded and collected once; each mutant has a child of this process, and only the tests that reach it.
 
 The order: tests that noticed other mutants of the same function or file, then those that run its very line, then those that
-run its function; short ones first, then those named as the function is, then those that run little else; a few of each test
-file in turn, more of those named alike. A test of which nothing is known comes last.
+run its function; short ones first, then those named as file and function are, then those that run little else; a few of each
+test file in turn, more of those named alike. A test of which nothing is known comes last.
 """
 
 from __future__ import annotations
@@ -83,29 +83,22 @@ class Loaded:
         called = [
             word[:5] for word in function.strip("()_").lower().replace(".", "_").split("_") if len(word) > 3
         ]
-        words = Path(file).stem.strip("_").split("_")
+        words = [word[:6] for word in Path(file).stem.strip("_").split("_")]
         unknown = self._items.keys() - self._known.cpu_s.keys()
         reach |= {name for name in unknown if math.isinf(forked.NEAR_S) or _has(name, *words, *called)}
         usable = (reach & self._items.keys()) - self._known.failing
         lately = self._lately.of(f"{file}:{function}", file)
         nth: Counter[str] = Counter()
 
-        def rank(name: str) -> tuple[int, bool, bool, bool, int, int, str]:
+        def rank(name: str) -> tuple[int, bool, bool, int, int, int, str]:
             length = reached.bucket(self._known.cpu_s.get(name, 0.0))
             first = lately.get(name, len(lately)) if name in near and length < 2 else len(lately)
             test_file = name.partition("::")[0]
             nth[test_file] += 1
             turn = nth[test_file] // (4 * TURN if _has(test_file, *words) else TURN)
-            breadth = self._known.breadth[name]
-            return (
-                first,
-                name not in near,
-                length >= 2,
-                not _has(name, *called),
-                breadth.bit_length(),
-                turn,
-                test_file,
-            )
+            breadth = self._known.breadth[name].bit_length()
+            alike = _has(test_file, *words) + _has(name, *called)
+            return first, name not in near, length >= 2, -alike, breadth, turn, test_file
 
         def size(name: str) -> tuple[int, float, str]:
             return self._known.breadth[name].bit_length(), self._cpu_s(name), name
