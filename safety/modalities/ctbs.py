@@ -2,9 +2,9 @@
 
 It outlasts the longest lease of 10 s, so it is asked for in segments of 2 s at most, each a request of its own that ends by
 itself. A segment that begins when the one before would have had its next burst, or within one period of bursts later,
-goes on with its train: the same bursts, at no higher an amplitude, and all segments together no longer than one train, whose
-joints stretch it by a twentieth at most.
-One that comes later does not: a train that was interrupted is over, and the interval runs from its end.
+goes on with its train: the same bursts, at no higher an amplitude, and all segments together no longer than one train, which
+their joints stretch by a twentieth at most. One that comes later does not: a train that was interrupted is over, and the
+interval runs from its end.
 
 Intensity is held twice: in % of the active and of the resting motor threshold, both measured on the day.
 """
