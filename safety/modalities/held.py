@@ -63,12 +63,10 @@ def check_rise(
         return (not_a_number(asked, level),)
     if not (is_number(ramp_ms, integer=True) and ramp_ms > 0):
         return (not_a_number(ramp_up, ramp_ms),)
-    if is_number(amplitude_now, integer=False) and level <= amplitude_now:
+    now = present(amplitude_now)
+    if level <= now:
         return ()  # floats compare as the decimals that mean them do
-    rise = exact(level) - present(amplitude_now)
-    if rise <= 0:
-        return ()
-    per_s = rise * 1000 / Fraction(ramp_ms)
+    per_s = (exact(level) - exact(now)) * 1000 / Fraction(ramp_ms)
     return tuple(check_exact(slew, per_s, limits, code=SLEW, where=f" over {ramp_ms} ms"))
 
 
@@ -81,7 +79,7 @@ def ceiling(
     """
     high = {row.quantity: row.high for row in rows}
     ramp_ms = ramp_up_ms if ramp_up_ms > 0 else min(high["ramp_up_ms"], high["duration_ms"])
-    reach = present(amplitude_now) + exact(high[slew.name]) * exact(ramp_ms) / 1000
+    reach = exact(present(amplitude_now)) + exact(high[slew.name]) * exact(ramp_ms) / 1000
     highest = min(reach, exact(high[asked.name]))
     return floor(highest * 1_000_000) / 1_000_000  # whole nA: never above the exact value
 
@@ -110,10 +108,9 @@ def check_impedance(declared: Declared, limits: Limits, facts: Facts) -> tuple[R
     return tuple(check_exact(declared, exact(value), limits, code=IMPEDANCE))
 
 
-def present(amplitude_now: float) -> Fraction:
+def present(amplitude_now: float) -> float:
     """The output of this moment; what cannot be told counts as zero, from which every rise is longest."""
-    known = is_number(amplitude_now, integer=False) and amplitude_now >= 0
-    return exact(amplitude_now) if known else Fraction(0)
+    return max(amplitude_now, 0.0) if is_number(amplitude_now, integer=False) else 0.0
 
 
 def no_interval(train: Train, limits: Limits) -> int:

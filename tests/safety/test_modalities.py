@@ -57,6 +57,12 @@ from tests.safety.strategies import (
 )
 
 
+@pytest.mark.parametrize("other", ("rtms", "tbs", "tus"))
+def test_what_is_whole_and_no_hold_has_no_rise(other: Modality):
+    for modality in ("tacs", "tens", "dbs"):
+        assert codes(check_slew(valid_train(other), 0.0, limits_of(modality))) == ["ILK-106"]
+
+
 def test_pulses_are_read_from_no_other_current():
     for modality in ("tacs", "rtms", "tus"):
         with pytest.raises(WrongTrain):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from safety.entries import Entry, Fold
 from safety.events import StopPressed
-from safety.verify import LedgerUnreadable, Line, read, replayed, verify
+from safety.verify import LedgerUnreadable, Line, judged, read, replayed, verify
 from tests.safety.any_events import any_events
 from tests.safety.damages import judge
 from tests.safety.ledgers import OTHER, SOFTWARE, rechained, session, write
@@ -81,6 +81,17 @@ def test_a_cut_is_found_by_an_anchor_kept_elsewhere(path: Path, tmp_path: Path, 
     assert not verdict.ok
     assert not verdict.chain
     assert head[:16] in verdict.problems[0]
+
+
+def test_a_torn_tail_is_told_and_after_the_end_it_is_more_than_that(path: Path, lines: list[bytes]):
+    word = "the end: something follows the closing line"
+    torn = judged(path, b"\n".join(lines[:-1]) + b'\n{"prev"', SOFTWARE)
+    assert torn.ok and torn.torn and not torn.closed and word not in torn.problems
+    whole = judged(path, b"\n".join(lines) + b"\n", SOFTWARE)
+    assert whole.ok and whole.closed and not whole.torn
+    after = judged(path, b"\n".join(lines) + b'\n{"prev"', SOFTWARE)
+    assert after.torn and after.closed and not after.ok and not after.chain
+    assert after.problems == (word,)
 
 
 def test_a_line_that_follows_the_end_is_found_however_well_it_chains(lines: list[bytes]):
