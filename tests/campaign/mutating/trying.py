@@ -106,15 +106,15 @@ def run(file: str, seed: int, inside: bool) -> Outcome:
         found = _fresh().tried(partial(putting.into_module, file, mutant), file)
     measured = {"took_s": round(found.took_s, 2), "tests": found.tests}
     name = f"{file}:{mutant.line} {mutant.name}"
+    if found.answer == "unnoticed" and found.text:
+        return Outcome("void", f"not noticed yet: {name} {found.text}", measured)
     if found.answer == "unnoticed":
         why = allowed().get(f"{file} {mutant.name}")
         return (
             Outcome("held", f"{name}: allowed: {why}", measured)
             if why
-            else Outcome("failed", f"survived: {name} {found.text}".rstrip(), measured)
+            else Outcome("failed", f"survived: {name}", measured)
         )
-    if (
-        found.answer == "void"
-    ):  # without an end: a change that all can see, if none of these tests could say so
-        return Outcome("held", f"{name}: no end", measured | {"endless": 1})
+    if found.answer == "void":
+        return Outcome("void", f"{name}: {found.text}"[:300], measured)
     return Outcome("held", f"{name}: {found.text}"[:300], measured)
