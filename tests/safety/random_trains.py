@@ -14,6 +14,7 @@ from tests.safety.examples import EXAMPLES
 from tests.safety.strategies import document, pulses, row, to_toml, valid_train
 
 SHARES = (*((1.0, -1.0),) * 9, (-1.0, 1.0), (0.5, -0.5), (1.0, -0.5), (1.0 + 1e-8, -1.0), (2.0, -2.0))
+THRESHOLDS = ("active_threshold_pct_mso", "motor_threshold_pct_mso")
 
 
 def random_limits(modality: Modality, rng: random.Random) -> Limits:
@@ -37,6 +38,10 @@ def random_limits(modality: Modality, rng: random.Random) -> Limits:
         doc["inputs"][given.name] = rng.choice(
             [at_hand, at_hand, round(rng.uniform(given.low, given.high), 1)]
         )
+    thresholds = [name for name in THRESHOLDS if name in doc["inputs"]]
+    if len(thresholds) == 2 and rng.random() < 0.9:  # in the order that they have, or nothing passes at all
+        found = sorted(doc["inputs"][name] for name in thresholds)
+        doc["inputs"] |= dict(zip(thresholds, found, strict=True))
     return load(to_toml(doc))
 
 
