@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safety.acting import ActsLine, NoAnswer
-from safety.acts import PassphraseError, derive_key, public_key_hex, sign, signed_bytes, verify
+from safety.acts import (
+    PassphraseError,
+    derive_key,
+    public_key_hex,
+    reason_problem,
+    sign,
+    signed_bytes,
+    verify,
+)
 from safety.limits import load
 from safety.messages import Act
 from safety.people import make_person
@@ -225,6 +233,13 @@ def test_a_name_that_no_file_could_hold_is_refused(name: str):
     with pytest.raises(PassphraseError) as caught:
         make_person(name, "operator", PHRASE)
     assert str(caught.value).isprintable() and ascii(name) in str(caught.value)
+
+
+def test_the_shortest_and_the_longest_reason_are_taken():
+    for reason in ("x", "x" * 300):
+        assert reason_problem(reason) == ""
+    for reason in ("", "x" * 301):
+        assert reason_problem(reason).startswith(f"--reason: found {len(reason)} characters")
 
 
 def test_an_act_without_a_readable_reason_is_not_even_sent():
