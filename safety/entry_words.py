@@ -8,7 +8,7 @@ import msgspec
 
 from drivers.link import CallFailed, Delivered, Done, Fired, Opened, Prepared, Status
 from drivers.stimulation import Delivery, Train, quantities
-from safety.entries import Close, Entry, Genesis
+from safety.entries import Close, Entry, Genesis, reserved_words
 from safety.events import (
     ActPresented,
     Asked,
@@ -28,10 +28,14 @@ from safety.events import (
 )
 from safety.messages import Reason
 from safety.signature import said_of
+from safety.store_records import Settled
 
 SPAN_NS_MAX = 2**62  # beyond it lies no time of a device, and soon no float
+_DECIMAL = re.compile(r"\b\d{1,17}\.\d{1,20}(?:e[+-]?\d{1,2})?\b")
 _CODE = re.compile(r"ILK-\d{3}")
+NS_DIGITS_MAX = 19  # of a clock's nanoseconds
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
+_settled = msgspec.json.Decoder(Settled)
 
 
 def plain(text: str) -> str:
@@ -51,7 +55,7 @@ def words_of(held: Genesis | Entry | Close, at_s: float) -> str:
     state = held.before if held.before == held.after else f"{held.before} -> {held.after}"
     counts = () if held.fold is None else msgspec.structs.astuple(held.fold.counts)
     folded = f" (+{sum(counts)} folded)" if held.fold is not None else ""
-    effects = "; ".join(map(effect_words, held.effects)) or "-"
+    effects = "; ".join(effect_words(each, held.now.mono_ns) for each in held.effects) or "-"
     return plain(f"{head}  {state}  {event_words(held.event)}{folded}  => {effects}")
 
 
@@ -105,14 +109,37 @@ _KIND_OF_EVENT: dict[type, str] = {
 }
 
 
-def effect_words(effect: str) -> str:
-    """An effect as it stands; a refusal with each limit, the value and by how much it went beyond."""
+def effect_words(effect: str, now_ns: int | None = None) -> str:
+    """An effect as it stands; a refusal with each limit, the value and by how much it went beyond; a permit with the time
+    that it lasts from `now_ns`, where that is known; what a session leaves in the store by its sums."""
     word, _, rest = effect.partition(" ")
+    if word == "permit" and now_ns is not None:
+        return _permit_words(effect, now_ns)
+    if word == "store":
+        return _store_words(effect)
     number = rest.partition(" ")[0]
     reasons = reasons_of(effect) if word == "refusal" else ()
     if not reasons:
         return effect
     return f"refusal {number} [{' | '.join(map(reason_words, reasons))}]"
+
+
+def _permit_words(effect: str, now_ns: int) -> str:
+    match effect.split():
+        case ["permit", number, "until", until] if until.isdecimal() and len(until) <= NS_DIGITS_MAX:
+            return f"permit {number} for {(int(until) - now_ns) / 1e6:.0f} ms at most"
+        case _:
+            return effect
+
+
+def _store_words(effect: str) -> str:
+    try:
+        settled = _settled.decode(effect.removeprefix("store "))
+    except (ValueError, TypeError, RecursionError):
+        return _DECIMAL.sub(lambda found: f"{float(found[0]):g}", effect)  # the ledger itself has every digit
+    confirmed, beyond = reserved_words(settled.confirmed), reserved_words(settled.outstanding)
+    said = f"store settled: confirmed {confirmed or 'nothing'}, permitted beyond it {beyond or 'nothing'}"
+    return _DECIMAL.sub(lambda found: f"{float(found[0]):g}", said)
 
 
 def reasons_of(effect: str) -> tuple[Reason, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from drivers.link import CallFailed, Delivered, Done, Status
 from drivers.stimulation import Delivery
 from drivers.stimulator import DeviceStatus
-from safety.entries import Entry
+from safety.entries import Entry, written
 from safety.entry_words import effect_words, event_words, plain, reason_words, reasons_of, words_of
 from safety.events import (
     Asked,
@@ -31,8 +32,13 @@ from safety.events import (
     StopPressed,
     Tick,
 )
+from safety.exposures import NOTHING
+from safety.history import Stamp
 from safety.messages import End, Pause, Reason
+from safety.modalities import Exposure
 from safety.show import KINDS, Shown, Wanted, shown
+from safety.state import ToStore
+from safety.store_records import Settled
 from safety.verify import LedgerUnreadable
 from tests.safety.any_events import any_events
 from tests.safety.damages import damages
@@ -66,7 +72,7 @@ def test_every_entry_is_a_line(path: Path):
     ("kind", "has"),
     [
         ("request", "asked 1: tacs amplitude_ma_pp 1, frequency_hz "),
-        ("permit", "permit 1 until "),
+        ("permit", "permit 1 for "),
         ("refusal", "ILK-302 another request is under way"),
         ("trip", "trip ILK-001 STOP was pressed"),
         ("act", "act arm by ann (account 1000): a test"),
@@ -96,11 +102,36 @@ def test_codes_are_found_by_their_beginning(path: Path):
     assert texts(path, code="ILK-9") == []
 
 
+def test_a_permit_tells_how_long_it_lasts_and_a_session_what_it_leaves(path: Path):
+    said = texts(path, kind="permit")[0]
+    assert re.search(r"permit 1 for \d+ ms at most", said)
+    settled = [text for text in texts(path) if "store settled" in text]
+    assert settled == [] or "confirmed " in settled[0]
+
+
+def test_effects_in_words():
+    assert effect_words("permit 4 until 1500000000", 1_000_000_000) == "permit 4 for 500 ms at most"
+    assert effect_words("permit 4 until 1500000000") == "permit 4 until 1500000000"
+    for odd in ("permit 4 until x", "permit", "permit 4 until " + "9" * 30, "permit 4 until 5 6"):
+        assert effect_words(odd, 0) == odd
+    spent = Exposure(on_time_s=1.5000000000000002, charge_c=0.25, n_pulses=0)
+    stamp = Stamp(boot_id="b", boot_ns=1, wall_ns=2)
+    record = Settled(
+        stamp=stamp, session_id="s", nonce="n", modality="tacs", confirmed=spent, outstanding=NOTHING,
+        first_wall_ns=0, last_wall_ns=1,
+    )  # fmt: skip
+    said = effect_words(written(ToStore(record=record)))
+    assert said == "store settled: confirmed 1.5 s, 0.25 C, permitted beyond it nothing"
+    assert effect_words("store reserved 0.30000000000000004 s, 3 pulses") == "store reserved 0.3 s, 3 pulses"
+    for odd in ("store {", "store " + "[" * 5000, "store"):
+        assert effect_words(odd) == odd
+
+
 def test_the_life_of_a_request(path: Path):
     found = " ".join(texts(path, request=1))
     for part in (
         "asked 1:",
-        "permit 1 until",
+        "permit 1 for",
         "device prepared call",
         "device fired call",
         "delivered by token",
