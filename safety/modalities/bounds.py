@@ -16,10 +16,11 @@ from typing import TypeGuard
 
 from drivers.capabilities import Capabilities, Envelope
 from drivers.stimulation import Hold, Train, is_whole
-from safety.limit_values import Limits, Status
+from safety.limit_values import Limit, Limits, Status
 from safety.messages import Reason, Row
 from safety.modalities.quantities import Declared
 from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_STEP, WRONG_KIND, reason
+from safety.remembering import Remembered
 
 INTEGER_MAX = 2**53  # beyond it a float no longer tells neighbouring integers apart
 ZERO = Fraction(0)
@@ -88,6 +89,19 @@ def check_kind(train: Train, limits: Limits, caps: Capabilities) -> tuple[Reason
     return (reason(WRONG_KIND, detail),)
 
 
+def _by_quantity(limits: Limits, rows: tuple[Limit, ...]) -> dict[str, tuple[Limit, ...]]:
+    names = dict.fromkeys(row.quantity for row in rows)
+    return {name: tuple(row for row in rows if row.quantity == name) for name in names}
+
+
+_rows = Remembered(_by_quantity)
+
+
+def rows_of(limits: Limits, quantity: str) -> tuple[Limit, ...]:
+    """The file's rows of one quantity, in their order."""
+    return _rows(limits, limits.rows).get(quantity, ())
+
+
 def layers(declared: Declared, limits: Limits) -> tuple[Bound, ...]:
     """Absolute bound, site, protocol, participant, in this order: of equal limits the outermost is named."""
     absolute = Bound(
@@ -106,8 +120,8 @@ def layers(declared: Declared, limits: Limits) -> tuple[Bound, ...]:
             status=row.status,
         )
         for layer in ("site", "protocol", "participant")
-        for row in limits.rows
-        if row.layer == layer and row.quantity == declared.name
+        for row in rows_of(limits, declared.name)
+        if row.layer == layer
     )
     return (absolute, *of_file)
 
@@ -171,11 +185,10 @@ def passes(declared: Declared, value: float, limits: Limits, caps: Capabilities)
 def inside_layers(declared: Declared, value: float, limits: Limits) -> bool:
     """Whether a number is positively inside every layer of code and file, floats compared."""
     known = False
-    for row in limits.rows:
-        if row.quantity == declared.name:
-            if not (isfinite(row.low) and isfinite(row.high) and row.low <= value <= row.high):
-                return False
-            known = known or row.layer == "protocol"
+    for row in rows_of(limits, declared.name):
+        if not (isfinite(row.low) and isfinite(row.high) and row.low <= value <= row.high):
+            return False
+        known = known or row.layer == "protocol"
     return known and declared.low <= value <= declared.high
 
 
@@ -206,11 +219,10 @@ def check_exact(
 def inside(declared: Declared, number: Fraction, limits: Limits) -> bool:
     """Whether a number is positively inside every layer of code and file: the usual case, in few words."""
     known = False
-    for row in limits.rows:
-        if row.quantity == declared.name:
-            if not within(number, row.low, row.high):
-                return False
-            known = known or row.layer == "protocol"
+    for row in rows_of(limits, declared.name):
+        if not within(number, row.low, row.high):
+            return False
+        known = known or row.layer == "protocol"
     return known and within(number, declared.low, declared.high)
 
 
@@ -302,5 +314,9 @@ def outside(
 
 
 def _usable(envelope: Envelope) -> bool:
-    numbers = (envelope.low, envelope.high, envelope.step)
-    return all(is_number(number, integer=False) for number in numbers) and envelope.step >= 0
+    return (
+        is_number(envelope.low, integer=False)
+        and is_number(envelope.high, integer=False)
+        and is_number(envelope.step, integer=False)
+        and envelope.step >= 0
+    )

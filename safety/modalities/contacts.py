@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from operator import eq
 
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Train
@@ -10,8 +11,17 @@ from safety.limit_values import Limits
 from safety.messages import Reason
 from safety.modalities.bounds import as_float, exact, is_number, shown
 from safety.modalities.reasons import OUTPUTS, reason
+from safety.remembering import Remembered
 
 SHARE_TOLERANCE = Fraction(1, 10**9)  # own choice: thirds have no decimal; far below what any device can set
+
+
+Shares = tuple[tuple[str, float, type], ...]
+
+
+def shares_of(train: Train) -> Shares:
+    """Name, share and its type of each output: by which of them are the same, for True is no 1.0."""
+    return tuple((output.name, output.share, type(output.share)) for output in train.outputs)
 
 
 def check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Reason]:
@@ -19,11 +29,16 @@ def check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Reas
     if len(train.outputs) > len(limits.contacts):  # before any of them costs time
         detail = f"{len(train.outputs)} outputs, limits.toml has {len(limits.contacts)} contacts"
         return [reason(OUTPUTS, detail, set_by="protocol")]
-    names = [output.name for output in train.outputs]
+    return list(_outputs(limits, (shares_of(train), caps.outputs)))
+
+
+def _check_shares(limits: Limits, given: tuple[Shares, tuple[str, ...]]) -> tuple[Reason, ...]:
+    shares, plugged = given
+    names = [name for name, _, _ in shares]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     unlisted = [name for name in dict.fromkeys(names) if limits.contact(name) is None]
-    unplugged = [name for name in dict.fromkeys(names) if name not in caps.outputs]
-    unshared = [output.name for output in train.outputs if not is_share(output.share)]
+    unplugged = [name for name in dict.fromkeys(names) if name not in plugged]
+    unshared = [name for name, share, _ in shares if not is_share(share)]
     reasons = [
         reason(OUTPUTS, f"{what}: {listed(wrong)}", set_by=set_by)
         for what, wrong, set_by in (
@@ -34,13 +49,16 @@ def check_outputs(train: Train, limits: Limits, caps: Capabilities) -> list[Reas
         )
         if wrong
     ]
-    return reasons if unshared else reasons + _check_balance(train)
+    return tuple(reasons if unshared else reasons + _check_balance(shares))
 
 
-def _check_balance(train: Train) -> list[Reason]:
+_outputs = Remembered(_check_shares, eq)  # a policy changes the amplitude, and not the contacts
+
+
+def _check_balance(outputs: Shares) -> list[Reason]:
     """The shares sum to zero, and what goes in is the whole amplitude."""
     reasons = []
-    shares = [exact(output.share) for output in train.outputs]
+    shares = [exact(share) for _, share, _ in outputs]
     balance = sum(shares, Fraction(0))
     if not abs(balance) <= SHARE_TOLERANCE:
         text = f"shares sum to {as_float(balance):.10g}, expected 0"

@@ -66,7 +66,8 @@ def check_rise(
     now = present(amplitude_now)
     if level <= now:
         return ()  # floats compare as the decimals that mean them do
-    per_s = (exact(level) - exact(now)) * 1000 / Fraction(ramp_ms)
+    rise = exact(level) - exact(now)
+    per_s = Fraction(rise.numerator * 1000, rise.denominator * ramp_ms)
     return tuple(check_exact(slew, per_s, limits, code=SLEW, where=f" over {ramp_ms} ms"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import eq
 
 from drivers.capabilities import Capabilities
 from drivers.stimulation import Train, amplitude, quantities
@@ -24,7 +25,7 @@ from safety.modalities.bounds import (
     is_number,
     shown,
 )
-from safety.modalities.contacts import check_outputs, is_share, listed
+from safety.modalities.contacts import Shares, check_outputs, is_share, listed, shares_of
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing, Exposure, Facts
 from safety.modalities.reasons import DENSITY, FACT_MISSING, reason
@@ -37,6 +38,7 @@ from safety.modalities.tes_numbers import (
     RAMP_UP,
     SPACING,
 )
+from safety.remembering import Remembered
 
 
 def nothing_else(train: Train, limits: Limits) -> list[Reason]:
@@ -134,17 +136,27 @@ class HeldCurrent(held.Held):
         return reasons
 
 
-def per_area(train: Train, limits: Limits) -> tuple[list[tuple[Fraction, str]], list[str]]:
+Loads = tuple[list[tuple[Fraction, str]], list[str]]
+
+
+def per_area(train: Train, limits: Limits) -> Loads:
     """The |share| / cm2 of each contact that has a share and an area, and the names of those without an area."""
+    return _loads(limits, shares_of(train))
+
+
+def _loads_of(limits: Limits, outputs: Shares) -> Loads:
     shares: list[tuple[Fraction, str]] = []
     without: list[str] = []
-    for output in train.outputs:
-        contact = limits.contact(output.name)
-        if contact is None or not is_share(output.share):
+    for name, share, _ in outputs:
+        contact = limits.contact(name)
+        if contact is None or not is_share(share):
             continue  # refused already, as outputs
         area = contact.area_cm2
         if is_number(area, integer=False) and area > 0:
-            shares.append((abs(exact(output.share)) / exact(area), output.name))
+            shares.append((abs(exact(share)) / exact(area), name))
         else:
-            without.append(output.name)
+            without.append(name)
     return shares, without
+
+
+_loads = Remembered(_loads_of, eq)
