@@ -16,7 +16,7 @@ from safety.messages import Pause, PhaseChanged
 from safety.modalities import interval_after_ns, ramp_down_ns
 from safety.oracle_ledger import check_ledger
 from safety.safing import STOP_SLACK_NS, stop_device
-from safety.state import OpenRelay, ToDevice
+from safety.state import Firing, OpenRelay, ToDevice
 from tests.safety.bench_device import MS
 from tests.safety.ledgers import genesis_of
 from tests.safety.strategies import valid_train
@@ -79,6 +79,29 @@ def test_what_a_stop_ends_is_over_at_its_deadline_and_no_sooner_than_was_known(h
         ended_ns = after.stopping.deadline_ns
         assert after.train_end_ns == max(known_ns, ended_ns)
         assert after.not_before_ns == max(known_ns, ended_ns + interval_ns)
+
+
+def test_the_tokens_that_a_stop_ends_are_kept_once_each_and_the_last_eight():
+    world = running()
+    runs = world.state.running
+    assert runs is not None
+    before = msgspec.structs.replace(runs, token=70)
+    under_way = Firing(request=world.request(), call=1, token=72, since_ns=0, onset_at_ns=0)
+    state = msgspec.structs.replace(
+        world.state, before=before, running=msgspec.structs.replace(runs, token=71), firing=under_way
+    )
+
+    def over(*known: int) -> tuple[int, ...]:
+        known_ = msgspec.structs.replace(state, over=known)
+        return stop_device(world.rules, known_, "cut", world.now).state.over
+
+    assert over() == (70, 71, 72)
+    assert over(71) == (71, 70, 72)
+    assert over(70, 71, 72) == (70, 71, 72)
+    assert over(1, 2, 3, 4, 5) == (1, 2, 3, 4, 5, 70, 71, 72)
+    assert over(1, 2, 3, 4, 5, 6) == (2, 3, 4, 5, 6, 70, 71, 72)
+    nothing = msgspec.structs.replace(state, before=None, running=None, firing=None, over=(5,))
+    assert stop_device(world.rules, nothing, "cut", world.now).state.over == (5,)
 
 
 def test_stop_ramps_and_a_second_one_cuts():
