@@ -6,6 +6,7 @@ gives from then on. Beside them: each trip, refusal and permissive by its code, 
 
 from __future__ import annotations
 
+import dis
 import importlib
 import inspect
 import re
@@ -203,8 +204,20 @@ def _questions() -> Iterator[Guard]:
                 continue
             short = module.__name__.removeprefix("safety.")
             for word, answer in _neutral_answers(function):
+                if word in ("empty", "nothing") and _says(function, answer()):
+                    continue
                 near = tuple(short.split("."))
                 yield Guard(f"question {short}.{inner} is {word}", near, partial(neutral, function, answer))
+
+
+def _says(function: object, answer: object) -> bool:
+    """Whether a function says nothing but this, whatever it is asked: then it guards nothing."""
+    if not isinstance(function, types.FunctionType) or function.__code__.co_names:
+        return False
+    steps = [each.opname for each in dis.get_instructions(function)]
+    if steps not in (["RESUME", "LOAD_CONST", "RETURN_VALUE"], ["RESUME", "BUILD_LIST", "RETURN_VALUE"]):
+        return False
+    return bool(function(*(None for _ in inspect.signature(function).parameters)) == answer)
 
 
 def _neutral_answers(function: types.FunctionType) -> Iterator[tuple[str, Callable[..., object]]]:
@@ -265,13 +278,18 @@ def _of_modality(modality: Modality) -> Iterator[Guard]:
         yield Guard(
             f"{modality} input {fact.name}: no bound", (modality, "limits"), partial(widen, fact, low=-WIDE, high=WIDE)
         )  # fmt: skip
-    yield Guard(
-        f"{modality} interval: none",
-        (*near, "requests"),
-        partial(widen, rules, interval_after_ns=lambda *_: 0),
-    )
+    if not _says(rules.interval_after_ns, 0):
+        yield Guard(
+            f"{modality} interval: none",
+            (*near, "requests"),
+            partial(widen, rules, interval_after_ns=lambda *_: 0),
+        )
     for question in ("check", "check_facts", "check_slew"):
-        yield Guard(f"{modality} {question}: empty", near, partial(widen, rules, **{question: lambda *_: ()}))
+        said = getattr(rules, question)
+        if not any(_says(said, nothing) for nothing in ((), [])):
+            yield Guard(
+                f"{modality} {question}: empty", near, partial(widen, rules, **{question: lambda *_: ()})
+            )
 
 
 def _unlimited(declared: object) -> None:
