@@ -67,6 +67,9 @@ __all__ = [
 ]
 
 BYTES_MAX = 65_536
+LINE_BYTES_MAX = (
+    1024  # own choice: more than a text and its key take; a key of thousands of parts takes a reader minutes
+)
 BOM = b"\xef\xbb\xbf"  # of UTF-8: some editors write it, no TOML reader takes it
 SPACING_S_MAX = 31_536_000.0  # own choice: a year; longer is a mistake of unit
 VALID_DAYS_MAX = 366  # own choice: somebody looks at the file at least once a year
@@ -104,6 +107,10 @@ def _parse(content: bytes) -> dict[str, object]:
         raise LimitsErrors(
             (f"{FILE}: found a byte-order mark before the text, expected none; save it as UTF-8 without one",)
         )
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if len(line) > LINE_BYTES_MAX and not line.lstrip().startswith(b"#"):
+            long = f"found a line {number} of {len(line)} bytes, expected at most {LINE_BYTES_MAX}; break it"
+            raise LimitsErrors((f"{FILE}: {long}",))
     try:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safety.limits import BYTES_MAX, LimitsErrors, load
+from safety.limits import BYTES_MAX, LINE_BYTES_MAX, LimitsErrors, load
 from safety.modalities import quantities_of
 from tests.safety.documents import bent, key_lines, problems
 from tests.safety.strategies import document, to_toml
@@ -86,6 +88,23 @@ def test_the_size_is_capped_inclusively():
     assert problems(content + b"\n#" + b"x" * (BYTES_MAX - len(content) - 1)) == (
         f"limits.toml: found more than {BYTES_MAX} bytes, expected fewer; is it the right file?",
     )
+
+
+@pytest.mark.parametrize("start", [b"", b"[", b"a = {"], ids=("key", "table", "inline"))
+def test_a_key_of_thousands_of_parts_takes_no_minutes(start: bytes):
+    """A reader's time grows with the square of them: a file of 60 kB took one and a half minutes."""
+    assert LINE_BYTES_MAX == 1024
+    said = problems(_VALID + start + b"a." * 30_000 + b"a = 1")
+    assert len(said) == 1 and re.fullmatch(
+        r"limits\.toml: found a line \d+ of 600\d\d bytes, expected at most 1024; break it", said[0]
+    )
+    for spare in (0, 1):
+        line = b"title = '" + b"x" * (LINE_BYTES_MAX - 10 + spare) + b"'"
+        found = problems(line + b"\n")
+        assert ("break it" in found[0]) is bool(spare)
+    begun_s = time.process_time()
+    problems(b"\n".join(b"k%d." % n + b"a." * 500 + b"a = 1" for n in range(64)))
+    assert time.process_time() - begun_s < 5.0
 
 
 @given(content=st.binary(max_size=400))

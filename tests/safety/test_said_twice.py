@@ -37,7 +37,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     "interlock": {"BAD_FRAMES_MAX": 20, "END_NS": 2_000_000_000},
     "judging": {"ONSET_AHEAD_NS": 1_000_000_000, "LEASE_NS": 500_000_000, "TAKEOVER_NS": 50_000_000},
     "limits": {
-        "BYTES_MAX": 65_536, "SPACING_S_MAX": 31_536_000.0, "VALID_DAYS_MAX": 366,
+        "BYTES_MAX": 65_536, "LINE_BYTES_MAX": 1024, "SPACING_S_MAX": 31_536_000.0, "VALID_DAYS_MAX": 366,
         "INTEGER_MAX": 9_007_199_254_740_992, "CONTACTS_MAX": 64,
     },
     "messages": {"PROTOCOL": 1},
