@@ -32,17 +32,23 @@ def test_all_that_is_measured_is_there():
         "safety/verify.py",
     } < set(files())
     assert all((ROOT / name).is_file() for name in files())
-    for piece in covering.pieces(jobs=2, core_alone=False):
-        assert all((ROOT / path).exists() for path in piece.paths), piece
-    assert [piece.name for piece in covering.pieces(jobs=2, core_alone=True)] == ["side-by-side"]
+    asked = [*covering.shares(), *covering.of_processes()]
+    assert all((ROOT / path).is_file() for piece in asked for path in piece.paths)
 
 
-def test_what_was_measured_is_known_by_its_code_and_tests_and_not_by_how_many_ran_at_once():
-    one, two = (covering.pieces(jobs=jobs, core_alone=True)[0].digest() for jobs in (1, 2))
-    assert one == two
-    assert len({piece.digest() for piece in covering.pieces(jobs=1, core_alone=False)}) == 1 + len(
-        covering.SYSTEM
-    )
+def test_every_test_file_is_in_one_share_and_no_share_is_long():
+    shares = [piece.paths for piece in covering.shares()]
+    every = [path for paths in shares for path in paths]
+    there = [path for folder in covering.SIDE_BY_SIDE for path in (ROOT / folder).rglob("test_*.py")]
+    assert sorted(every) == sorted(path.relative_to(ROOT).as_posix() for path in there)
+    lengths = [sum((ROOT / path).stat().st_size for path in paths) for paths in shares]
+    assert min(lengths) > 0.5 * max(lengths)
+
+
+def test_what_was_measured_is_known_by_its_name_its_code_and_its_tests():
+    asked = [*covering.shares(), *covering.of_processes()]
+    assert len({piece.digest() for piece in asked}) == len(asked)
+    assert [piece.digest() for piece in covering.shares()] == [piece.digest() for piece in covering.shares()]
 
 
 @pytest.mark.parametrize(

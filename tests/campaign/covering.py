@@ -1,8 +1,8 @@
 """`python -m tests.campaign.covering`: line and branch coverage of the decision core, whose bar is 100 %, and of its shell.
 
-First the tests that need no process of their own, side by side, and of each property a few fixed examples; then those of
-real processes, which keep time, one file after another. What was measured on this very code and these tests is not measured
-again. The shell's figure may only rise: it stands in tests/coverage.toml, and is raised there when it has risen.
+First the tests that need no process of their own, in shares side by side, and of each property a few fixed examples; then
+those of real processes, which keep time, one file after another. What was measured on this very code and these tests is not
+measured again: what was broken off goes on. The shell's figure may only rise: it stands in tests/coverage.toml, and is raised there when it has risen.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import hashlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,7 @@ SYSTEM = (
     "test_bad_input",
 )  # fmt: skip
 PIECE_S = 1_800.0
+SHARES = 16
 RC = """\
 [run]
 branch = true
@@ -92,30 +95,45 @@ class Counted:
         return (self.lines, self.branches) == (self.of_lines, self.of_branches)
 
 
-def pieces(jobs: int, core_alone: bool) -> list[Piece]:
-    """All that is measured; for the core alone the tests of real processes are not asked."""
-    many = ("-p", "tests.campaign.fewer", "-n", str(jobs), "--dist", "worksteal")
-    found = [Piece("side-by-side", SIDE_BY_SIDE, many)]
-    return found if core_alone else [*found, *(Piece(name, (f"tests/system/{name}.py",)) for name in SYSTEM)]
+def shares() -> list[Piece]:
+    """The test files that may run at the same time, in shares of about the same length."""
+    files = [path for folder in SIDE_BY_SIDE for path in (ROOT / folder).rglob("test_*.py")]
+    found: list[list[Path]] = [[] for _ in range(SHARES)]
+    for path in sorted(files, key=lambda path: (-path.stat().st_size, path)):
+        min(found, key=lambda share: sum(each.stat().st_size for each in share)).append(path)
+    return [
+        Piece(
+            f"share-{at}",
+            tuple(path.relative_to(ROOT).as_posix() for path in sorted(share)),
+            ("-p", "tests.campaign.fewer"),
+        )
+        for at, share in enumerate(found, start=1)
+    ]
 
 
-def measure(asked: Iterable[Piece], out: Path, end_s: float) -> tuple[list[Path], list[str]]:
-    """Where each piece's data lie, measured now or before; and a line for each that is missing, or whose tests failed."""
-    homes, left = [], []
-    for piece in asked:
-        home = out / f"{piece.name}-{piece.digest()}"
-        if not (home / "done").exists():
-            if time.monotonic() >= end_s:
-                left.append(f"{piece.name}: not yet, run it again")
-                continue
-            begun_s, worked_s = time.monotonic(), _worked_s()
-            why = _measure(piece, home)
-            took = f"{time.monotonic() - begun_s:.0f} s, {_worked_s() - worked_s:.0f} s of a processor"
-            print(f"{piece.name}: {why or 'measured'} ({took})", flush=True)
-            if why:
-                left.append(f"{piece.name}: {why}")
-        homes.append(home)
-    return homes, left
+def of_processes() -> list[Piece]:
+    """The test files that run alone, for they keep time."""
+    return [Piece(name, (f"tests/system/{name}.py",)) for name in SYSTEM]
+
+
+def measure(asked: Iterable[Piece], out: Path, jobs: int, end_s: float) -> tuple[list[Path], list[str]]:
+    """Where the pieces' data lie, measured now, `jobs` at a time, or before; and a line for each that is missing, or
+    whose tests failed."""
+    with ThreadPoolExecutor(max_workers=jobs) as at_once:
+        told = list(at_once.map(lambda piece: _measured(piece, out, end_s), asked))
+    return [home for home, _ in told], [why for _, why in told if why]
+
+
+def _measured(piece: Piece, out: Path, end_s: float) -> tuple[Path, str]:
+    home = out / f"{piece.name}-{piece.digest()}"
+    if (home / "done").exists():
+        return home, ""
+    if time.monotonic() >= end_s:
+        return home, f"{piece.name}: not yet, run it again"
+    begun_s = time.monotonic()
+    why = _measure(piece, home)
+    print(f"{piece.name}: {why or 'measured'} ({time.monotonic() - begun_s:.0f} s)", flush=True)
+    return home, f"{piece.name}: {why}" if why else ""
 
 
 def _worked_s() -> float:
@@ -145,17 +163,21 @@ def _measure(piece: Piece, home: Path) -> str:
     ]
     before = piece.digest()
     with (home / "said").open("wb") as said:
+        # A session of its own: it shares the machine as one of many, and is ended whole.
+        running = subprocess.Popen(
+            [sys.executable, "-m", *words, *piece.words, *piece.paths],
+            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
+            env=os.environ | {"HYPOTHESIS_STORAGE_DIRECTORY": str(home / "hypothesis")},
+        )  # fmt: skip
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", *words, *piece.words, *piece.paths],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, timeout=PIECE_S, check=False,
-                env=os.environ | {"HYPOTHESIS_STORAGE_DIRECTORY": str(home / "hypothesis")},
-            )  # fmt: skip
+            status = running.wait(timeout=PIECE_S)
         except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
             return f"no end within {PIECE_S:g} s, see {home}/said"
     if piece.digest() != before:
         return "the code has changed meanwhile, run it again"
-    if done.returncode != 0:
+    if status != 0:
         return f"its tests fail, see {home}/said"
     (home / "done").touch()
     return ""
@@ -261,8 +283,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / ".campaign" / "coverage")
     arguments = parser.parse_args()
     begun_s = time.monotonic()
-    asked = pieces(arguments.jobs, arguments.core)
-    homes, left = measure(asked, arguments.out, begun_s + arguments.budget_s)
+    end_s = begun_s + arguments.budget_s
+    homes, left = measure(shares(), arguments.out, arguments.jobs, end_s)
+    if not arguments.core:
+        more, missing = measure(of_processes(), arguments.out, 1, end_s)
+        homes, left = homes + more, left + missing
     files = report(homes, arguments.out)
     names = set(core_files())
     core = {name: found for name, found in sorted(files.items()) if name in names}
@@ -279,7 +304,7 @@ def main() -> int:
     print(
         f"core: {whole.pct:.1f} %, {whole.lines + whole.branches:,} of {whole.of_lines + whole.of_branches:,} lines and"
         f" branches of {whole.files} files; shell: {round_it.pct:.1f} %, floor {floor_pct:.1f} %;"
-        f" {time.monotonic() - begun_s:.0f} s"
+        f" {time.monotonic() - begun_s:.0f} s, {_worked_s():.0f} s of a processor"
     )
     for line in left:
         print(f"not measured: {line}")
