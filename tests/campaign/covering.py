@@ -2,7 +2,8 @@
 
 First the tests that need no process of their own, in shares side by side, and of each property a few fixed examples; then
 those of real processes, which keep time, one file after another. What was measured on this very code and these tests is not
-measured again: what was broken off goes on. The shell's figure may only rise: it stands in tests/coverage.toml, and is raised there when it has risen.
+measured again, so that what was broken off goes on. The shell's figure may only rise: it stands in tests/coverage.toml, and
+is raised there when it has risen.
 """
 
 from __future__ import annotations
