@@ -96,7 +96,7 @@ def run(case: str, seed: int) -> Outcome:
     if case == CONTROL:
         return _control(held)
     guard = _by_name()[case]
-    order = ordered(held.tests, _known(), touched(guard.remove), case)
+    order = ordered(held.tests, _known(), touched(guard.remove), " ".join((case, *guard.near)))
     late = FOLDER / "late" / hashlib.sha256(f"{case} {_of_all()}".encode()).hexdigest()[:16]
     found = held.tried(case, order, cpu_s=CHILD_S if late.exists() else FIRST_CPU_S)
     if found.answer == "void" and not found.by and case not in allowed():

@@ -32,7 +32,7 @@ SAY_ONLY = {"trips", "state", "events", "messages", "entries"}
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One guard: its name, the modules whose tests should notice first, and how it is removed."""
+    """One guard: its name, words of the tests that should notice first, and how it is removed."""
 
     name: str
     near: tuple[str, ...]
