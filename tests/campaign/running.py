@@ -240,7 +240,9 @@ class Campaign:
             results.append(self._folder, result)
             self._flying[task.case] -= 1
             self._verdicts[outcome.verdict] += 1
-            if outcome.verdict != "void":
+            if (
+                outcome.verdict != "void" or self._proof.seeds is not None
+            ):  # of a list the next is tried in any case
                 self._done[task.case] += result.n
                 self._size[task.case] = result.n
             if outcome.verdict in ("failed", "void"):

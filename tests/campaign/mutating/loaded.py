@@ -22,7 +22,7 @@ import pytest
 from tests.campaign.mutating import forked, reached
 from tests.campaign.unguarded.tried import Found, Listener, forget, remember_nothing
 
-UNKNOWN_S = 3.0
+UNKNOWN_S, UNKNOWN_BREADTH = 3.0, 6  # as most of those that are known
 TURN = 4  # so many tests of a file, and then the next file's: those of one file are alike
 
 
@@ -96,7 +96,7 @@ class Loaded:
             test_file = name.partition("::")[0]
             nth[test_file] += 1
             turn = nth[test_file] // (4 * TURN if _has(test_file, *words) else TURN)
-            breadth = self._known.breadth[name].bit_length()
+            breadth = self._known.breadth[name].bit_length() if name in self._known.cpu_s else UNKNOWN_BREADTH
             alike = _has(test_file, *words) + _has(name, *called)
             return first, name not in near, length >= 2, -alike, breadth, turn, test_file
 
