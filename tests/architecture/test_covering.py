@@ -88,6 +88,16 @@ def test_the_floor_rises_by_tenths_and_never_falls(tmp_path: Path, monkeypatch: 
     assert floor.read_text() == "# says why\nshell_pct = 71.3\n"
 
 
+def test_the_table_says_what_was_measured_and_what_was_left_out():
+    core, shell = covering.Counted(70, 10, 10, 4, 4), covering.Counted(50, 700, 1_000, 100, 200)
+    all_of_it, fewer_tests = (
+        covering.table(core, shell, 60.0, without_processes=without) for without in (False, True)
+    )
+    assert "| decision core | 70 | 10 of 10 | 4 of 4 | 100.0 % | 100 % |" in all_of_it
+    assert "| its shell | 50 | 700 of 1,000 | 100 of 200 | 66.6 % | 60.0 %, only rises |" in all_of_it
+    assert "| its shell, without the tests of real processes | 50 |" in fewer_tests
+
+
 def test_few_examples_and_the_same_in_each_run():
     many = fewer(settings(max_examples=5_000, derandomize=False))
     assert (many.max_examples, many.derandomize, many.deadline) == (EXAMPLES_MAX, True, None)
