@@ -32,10 +32,11 @@ FLOOR = ROOT / "tests" / "coverage.toml"
 BEGIN, END = "<!-- coverage -->", "<!-- /coverage -->"
 CODE = ("safety", "drivers")
 SIDE_BY_SIDE = ("tests/safety", "tests/drivers")
-# Tests of real processes that the shell of the interlock runs in; the rest of tests/system adds nothing to it.
-SYSTEM = (
-    "test_stop", "test_sockets", "test_interlock_process", "test_kill_trials", "test_hosts_faults", "test_run",
-    "test_bad_input",
+# Tests of real processes that the shell of the interlock runs in, and that keep time; the rest of tests/system adds nothing.
+ALONE = (
+    "tests/drivers/test_host.py", "tests/system/test_stop.py", "tests/system/test_sockets.py",
+    "tests/system/test_interlock_process.py", "tests/system/test_kill_trials.py", "tests/system/test_hosts_faults.py",
+    "tests/system/test_run.py", "tests/system/test_bad_input.py",
 )  # fmt: skip
 PIECE_S = 1_800.0
 SHARES = 16
@@ -68,7 +69,7 @@ class Piece:
 
     def digest(self) -> str:
         """Of the code that is measured, and of every test that may take part."""
-        found = hashlib.sha256(self.name.encode())
+        found = hashlib.sha256("\n".join((self.name, *self.paths)).encode())
         for folder in (*CODE, *SIDE_BY_SIDE, *self.paths):
             for path in sorted((ROOT / folder).rglob("*.py")) or [ROOT / folder]:
                 found.update(path.read_bytes())
@@ -101,6 +102,8 @@ def shares() -> list[Piece]:
     files = [path for folder in SIDE_BY_SIDE for path in (ROOT / folder).rglob("test_*.py")]
     found: list[list[Path]] = [[] for _ in range(SHARES)]
     for path in sorted(files, key=lambda path: (-path.stat().st_size, path)):
+        if path.relative_to(ROOT).as_posix() in ALONE:
+            continue
         min(found, key=lambda share: sum(each.stat().st_size for each in share)).append(path)
     return [
         Piece(
@@ -114,7 +117,7 @@ def shares() -> list[Piece]:
 
 def of_processes() -> list[Piece]:
     """The test files that run alone, for they keep time."""
-    return [Piece(name, (f"tests/system/{name}.py",)) for name in SYSTEM]
+    return [Piece(Path(path).stem, (path,)) for path in ALONE]
 
 
 def measure(asked: Iterable[Piece], out: Path, jobs: int, end_s: float) -> tuple[list[Path], list[str]]:
