@@ -105,3 +105,15 @@ def test_what_was_prepared_before_midnight_is_fired_by_the_facts_of_the_new_day(
     world.fire(prepared)
     assert world.codes(prepared) == ({"ILK-113"} if modality in OF_THE_DAY else set())
     assert check_ledger((genesis_of(world), *world.entries)) == ()
+
+
+def test_days_are_counted_from_the_first_of_january_1970():
+    history = history_with(utc_offset_s=0)
+    day_ns = 86_400 * 10**9
+    for days, date in ((0, "1970-01-01"), (-1, "1969-12-31"), (1, "1970-01-02"), (20_000, "2024-10-04")):
+        assert date_of(history, days * day_ns) == date_of(history, (days + 1) * day_ns - 1) == date
+    east = history_with(utc_offset_s=3600)
+    assert (
+        date_of(east, day_ns - 3600 * 10**9) == "1970-01-02"
+        and date_of(east, day_ns - 3600 * 10**9 - 1) == "1970-01-01"
+    )

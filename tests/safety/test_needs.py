@@ -11,7 +11,7 @@ from drivers.capabilities import Capabilities
 from safety.effective import rows_of_file
 from safety.limit_values import Limits
 from safety.messages import Row
-from safety.needs import COARSE_NS, NEEDS, SHORT_LEASE_MS, unmet, would_refuse
+from safety.needs import COARSE_NS, NEEDS, SHORT_LEASE_MS, needs_of, unmet, would_refuse
 from safety.trips import PERMISSIVES
 from tests.safety.strategies import caps_of, limits_of
 
@@ -126,3 +126,10 @@ def test_every_need_is_a_permissive_with_a_code_of_its_own():
     codes = [need.code for need in NEEDS]
     assert len(set(codes)) == len(codes) == len(LACKS)
     assert set(codes) <= set(PERMISSIVES)
+
+
+def test_the_rows_of_what_a_driver_says_that_its_devices_lack():
+    assert needs_of(()) == ()
+    for need in NEEDS:
+        assert needs_of((need.lack,)) == (need,)
+    assert needs_of(tuple(need.lack for need in reversed(NEEDS))) == NEEDS
