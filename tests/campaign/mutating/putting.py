@@ -28,8 +28,16 @@ def into_function(file: str, mutant: Mutant) -> None:
     at = mutant.path[0][1]
     tree.body = [each for each in tree.body[:at] if _is_of_the_future(each)] + [tree.body[at]]
     code = next(found for found in _codes(compile(tree, str(path), "exec")) if found.co_qualname == name)
-    function = _function(importlib.import_module(module_name(file)), name)
-    function.__code__ = code
+    module = importlib.import_module(module_name(file))
+    function = _function(module, name)
+    if len(code.co_freevars) == len(function.__code__.co_freevars):
+        function.__code__ = code
+        return
+    # The only use of `super()` is gone: the method stands in its class, and nobody holds it elsewhere.
+    owner, _, last = name.rpartition(".")
+    setattr(
+        vars(module)[owner], last, types.FunctionType(code, function.__globals__, last, function.__defaults__)
+    )
 
 
 def _is_of_the_future(node: ast.stmt) -> bool:
