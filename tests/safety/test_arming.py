@@ -56,7 +56,7 @@ def test_the_welcome_has_the_rows_and_later_words_do_not():
     world.join()
     welcome = world.last(Welcome)
     assert welcome.session_id == "s-1"
-    assert welcome.allowed.high("amplitude_ma_pp") == 2.0
+    assert welcome.allowed.high("amplitude_ma_pp") == 2.0 and welcome.allowed.high("amplitude_ma") == 0.0
     assert welcome.allowed.amplitude_max == 0.4  # slew over the longest ramp that a lease can hold
     world.run_ms(100)
     world.present()

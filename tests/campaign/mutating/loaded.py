@@ -98,7 +98,7 @@ class Loaded:
             turn = nth[test_file] // (4 * TURN if _has(test_file, *words) else TURN)
             breadth = self._known.breadth[name].bit_length() if name in self._known.cpu_s else UNKNOWN_BREADTH
             alike = _has(test_file, *words) + _has(name, *called)
-            return first, name not in near, length >= 2, -alike, breadth, turn, test_file
+            return first, length >= 2, name not in near, -alike, breadth, turn, test_file
 
         def size(name: str) -> tuple[int, float, str]:
             return self._known.breadth[name].bit_length(), self._cpu_s(name), name
