@@ -94,5 +94,5 @@ def _damages(kind: str, content: bytes, other: bytes, seed: int) -> Iterator[Dam
 
 PROOF = Proof(
     name="ledger", title=" ".join(__doc__.split("\n\n")[0].split()), cases=cases, run=run, code=code, seeds=seeds,
-    timeout_s=300.0,
+    timeout_s=1800.0,
 )  # fmt: skip
