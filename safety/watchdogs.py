@@ -124,11 +124,9 @@ def _rate_trouble(
 
 
 def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
-    """The first watchdog that is not fresh while armed; the order is that of trust in a ramp, worst first."""
+    """The first watchdog that is not fresh while armed; the order is that of trust in a ramp, worst first. The clocks
+    have been judged before (`interlock.step`)."""
     watch, mono = state.watch, now.mono_ns
-    apart = clocks_apart(watch, now)
-    if apart is not None:
-        return apart
     if watch.poll_ns and mono - watch.poll_ns > rules.limits.watch.host_ms * 1_000_000:
         return trips.HOST_SILENT
     if state.relay and mono - watch.relay_ns > RELAY_NS:

@@ -109,7 +109,7 @@ def shares() -> list[Piece]:
         Piece(
             f"share-{at}",
             tuple(path.relative_to(ROOT).as_posix() for path in sorted(share)),
-            ("-p", "tests.campaign.fewer"),
+            ("-p", "tests.campaign.fewer", "--timeout=600"),
         )
         for at, share in enumerate(found, start=1)
     ]

@@ -67,6 +67,7 @@ def test_every_error_at_once():
         b"a = 1\na = 2\n",
         b"a = " + b"9" * 5000,
         b"a = " + b"[" * 30_000,
+        b"a = " + b"[\n" * 30_000,
         b"[" + b"a." * 5_000 + b"a]",
         b'a = "\x1b"',
         b"a = 2026-02-30",
@@ -74,7 +75,7 @@ def test_every_error_at_once():
         b"#" * (BYTES_MAX + 1),
         b"[[file]]\n[[people]]\n[[budgets]]\n",
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_bytes_that_are_no_limits_are_refused_in_lines(content: bytes):
     found = problems(content)

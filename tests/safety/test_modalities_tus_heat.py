@@ -96,7 +96,11 @@ def test_the_index_needs_its_table(table: str):
 
 @pytest.mark.parametrize("power", [0.0, math.nan, -5.0])
 def test_the_index_needs_its_power(power: float):
-    assert "ILK-105" in codes(by_both(sonication(), indexed(TUS, power)), "power_mw_cm2_per_w")
+    """Heat that cannot be told is no number: what lacks it is refused, and adds nothing to a budget that it would hide."""
+    limits = indexed(TUS, power)
+    assert "ILK-105" in codes(by_both(sonication(), limits), "power_mw_cm2_per_w")
+    assert heat(sonication(), 1_000_000_000, 0.4, limits) == Exposure(on_time_s=0.0, charge_c=0.0, n_pulses=0)
+    assert heat(sonication(), 1_000_000_000, 0.4, indexed(TUS, 100.0)).cem43_bone_min > 0.0
 
 
 def test_diagnostic_limits_are_held_in_water():
