@@ -79,7 +79,9 @@ class Loaded:
     def order(self, file: str, function: str, line: int) -> list[pytest.Item]:
         """The tests that may notice a change of a line, in the order in which they are tried."""
         near = self._known.of_line(file, line)
-        reach = near | self._known.of_function(file, function)
+        reach = near | self._known.of_function(file, function) or set(
+            self._items
+        )  # a new function: any test may
         called = [
             word[:5] for word in function.strip("()_").lower().replace(".", "_").split("_") if len(word) > 3
         ]
