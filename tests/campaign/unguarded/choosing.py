@@ -91,7 +91,7 @@ def ordered(tests: Sequence[str], known: Known, touched: set[str], name: str) ->
         told = near[file] + sum(weights[word] for word in sorted(words & _told(test)))
         cost_s = UNKNOWN_S if took_s is None else max(took_s, SHORT_S)
         return (
-            bool(touched) and took_s is not None and test not in through,
+            bool(through) and took_s is not None and test not in through,
             Path(file).stem in LAST if took_s is None else took_s > SLOW_S,
             math.log(cost_s / SHORT_S) - told,
             cost_s,
