@@ -34,9 +34,9 @@ CODE = ("safety", "drivers")
 SIDE_BY_SIDE = ("tests/safety", "tests/drivers")
 # Tests of real processes that the shell of the interlock runs in, and that keep time; the rest of tests/system adds nothing.
 ALONE = (
-    "tests/drivers/test_host.py", "tests/system/test_stop.py", "tests/system/test_sockets.py",
-    "tests/system/test_interlock_process.py", "tests/system/test_kill_trials.py", "tests/system/test_hosts_faults.py",
-    "tests/system/test_run.py", "tests/system/test_bad_input.py",
+    "tests/drivers/test_host.py", "tests/drivers/test_open_device_emulator.py", "tests/system/test_stop.py",
+    "tests/system/test_sockets.py", "tests/system/test_interlock_process.py", "tests/system/test_kill_trials.py",
+    "tests/system/test_hosts_faults.py", "tests/system/test_run.py", "tests/system/test_bad_input.py",
 )  # fmt: skip
 PIECE_S = 1_800.0
 SHARES = 16
@@ -291,6 +291,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / ".campaign" / "coverage")
     arguments = parser.parse_args()
     begun_s = time.monotonic()
+    commit()  # before anything is written, which would make it another tree
     end_s = begun_s + arguments.budget_s
     homes, left = measure(shares(), arguments.out, arguments.jobs, end_s)
     if not arguments.core:
