@@ -20,10 +20,10 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bounded import Side
 from tests.campaign.mutating.trying import files as core_files
 from tests.campaign.proof import ROOT, commit
 from tests.campaign.report import into_readme
@@ -123,8 +123,8 @@ def of_processes() -> list[Piece]:
 def measure(asked: Iterable[Piece], out: Path, jobs: int, end_s: float) -> tuple[list[Path], list[str]]:
     """Where the pieces' data lie, measured now, `jobs` at a time, or before; and a line for each that is missing, or
     whose tests failed."""
-    with ThreadPoolExecutor(max_workers=jobs) as at_once:
-        told = list(at_once.map(lambda piece: _measured(piece, out, end_s), asked))
+    with Side(jobs, PIECE_S) as side:
+        told = [each.result() for each in [side.submit(_measured, piece, out, end_s) for piece in asked]]
     return [home for home, _ in told], [why for _, why in told if why]
 
 
