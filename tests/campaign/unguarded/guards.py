@@ -89,6 +89,7 @@ def _without_trip(kind: object) -> None:
             _function("latch.trip_of"),
             lambda original, *args: ("", "") if (found := original(*args))[0] == unfinished.code else found,
         )
+        return
 
     def trip(
         original: Callable[..., object], rules: object, state: object, asked: object, *more: object
