@@ -94,6 +94,17 @@ def test_a_torn_tail_is_told_and_after_the_end_it_is_more_than_that(path: Path, 
     assert after.problems == (word,)
 
 
+def test_what_differs_is_named_and_what_cannot_be_read_is_not_decided_again(path: Path, lines: list[bytes]):
+    edited = [line.replace(b'"device Fire ', b'"device Fire 1', 1) for line in lines]
+    bent = judged(path, rechained(edited), SOFTWARE)
+    assert bent.execution == "tampered" and bent.chain
+    (problem,) = bent.problems
+    assert problem.startswith(("line ", "after line "))
+    unread = judged(path, b"\n".join(lines[:-1]) + b"\nrubbish\n", SOFTWARE)
+    assert (unread.execution, unread.chain) == ("not run", False)
+    assert unread.problems == (f"line {len(lines)}: cannot be read as an entry",)
+
+
 def test_a_line_that_follows_the_end_is_found_however_well_it_chains(lines: list[bytes]):
     assert judge(rechained([*lines, lines[2]])) == "tampered"
 
