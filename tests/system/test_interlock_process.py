@@ -150,11 +150,11 @@ def refused(rig: Rig, *more: str, limits: Path | None = None) -> list[str]:
     assert rig.interlock.wait(WAIT_S) == 3
     assert rig.interlock.stdout.read() == b""
     rig.interlock.stdout.close()
-    assert rig.errors() == ""
     rig.nobody_left()
     assert not list(rig.folder.glob("rt/*/*.sock"))
     lines = said["refused"]
     assert isinstance(lines, list) and all(isinstance(line, str) and "\n" not in line for line in lines)
+    rig.said_in_words([str(line) for line in lines])
     return [str(line) for line in lines]
 
 
