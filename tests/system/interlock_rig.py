@@ -426,13 +426,8 @@ class Rig:
         return status
 
     def errors(self) -> str:
+        """What interlock and device host wrote to their standard error."""
         return (self.folder / "interlock.err").read_text(errors="replace")
-
-    def said_in_words(self, lines: list[str]) -> None:
-        """A refusal stands in words on standard error, after those of earlier starts alone."""
-        said = self.errors().splitlines()
-        assert said[-len(lines) :] == [f"nociloop: {line}" for line in lines], said
-        assert all(line.startswith("nociloop: ") for line in said), said
 
     def nobody_left(self) -> None:
         """No process but device and relay is left within the deadline."""

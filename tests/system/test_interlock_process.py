@@ -29,6 +29,7 @@ from tests.system.interlock_rig import (
     until,
 )
 from tests.system.played_controller import hold
+from tests.system.refusals import said_in_words
 
 pytestmark = pytest.mark.system
 
@@ -154,7 +155,7 @@ def refused(rig: Rig, *more: str, limits: Path | None = None) -> list[str]:
     assert not list(rig.folder.glob("rt/*/*.sock"))
     lines = said["refused"]
     assert isinstance(lines, list) and all(isinstance(line, str) and "\n" not in line for line in lines)
-    rig.said_in_words([str(line) for line in lines])
+    said_in_words(rig, [str(line) for line in lines])
     return [str(line) for line in lines]
 
 

@@ -20,6 +20,7 @@ from safety.show import Wanted
 from safety.show import shown as shown_lines
 from safety.verify import read
 from tests.system.interlock_rig import RAMP_MS, SLACK_MS, WAIT_S, Rig, interlock_rig, until
+from tests.system.refusals import said_in_words
 
 pytestmark = pytest.mark.system
 
@@ -64,7 +65,7 @@ def refused(rig: Rig, limits: Path, *more: str) -> str:
     lines = said["refused"]
     assert isinstance(lines, list) and len(lines) == 1, lines
     line = str(lines[0])
-    rig.said_in_words([line])
+    said_in_words(rig, [line])
     assert "found" in line and "expected" in line and "; " in line and "\n" not in line
     return line
 
