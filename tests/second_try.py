@@ -1,8 +1,9 @@
 """A second try for a test during which the machine itself stood still, and for no other.
 
 A test of real processes asks that something comes within so many ms. Where the machine stalled meanwhile, such a test
-says something of the machine: if it failed it is tried once more, and the end of the run names it. A test that failed
-without a stall has failed.
+says something of the machine: if it failed it is tried once more, and the end of the run names it. Without a stall
+that is for tests of whole rigs alone, and for three of a run at most: their processes race with one another. Any other
+failure is final.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from _pytest.runner import runtestprotocol
 from tests.stalls import EVERY_S, Watcher
 
 NOT_AFTER_S = 60.0  # a test that took so long hung: that is no stall of the machine
+RACES_MAX = 3  # tests of whole rigs that are tried again without a stall
+RIGS = "tests/system/"
 
 
 class SecondTry:
@@ -23,6 +26,7 @@ class SecondTry:
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
         self.told: list[str] = []
+        self.races = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -46,6 +50,15 @@ class SecondTry:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
+
+    def _why(self, item: pytest.Item, stalls: list[str]) -> str:
+        """Why it is tried again; empty: its failure is final."""
+        if stalls:
+            return f"the machine stood still: {', '.join(stalls[:5])}"
+        if RIGS not in item.nodeid or self.races == RACES_MAX:
+            return ""
+        self.races += 1
+        return f"for its processes race ({self.races} of {RACES_MAX} in a run)"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self.told:
