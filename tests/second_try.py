@@ -17,7 +17,7 @@ from tests.stalls import EVERY_S, Watcher
 
 NOT_AFTER_S = 60.0  # a test that took so long hung: that is no stall of the machine
 RACES_MAX = 3  # tests of whole rigs that are tried again without a stall
-RIGS = "tests/system/"
+RIGS = ("tests", "system")  # the folder that they stand in
 
 
 class SecondTry:
@@ -35,11 +35,9 @@ class SecondTry:
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         if any(report.failed for report in reports) and time.monotonic_ns() - begun_ns < NOT_AFTER_S * 1e9:
             time.sleep(2 * EVERY_S)  # a stall that lasts to the end is written after it
-            stalls = self.watcher.seen(begun_ns, time.monotonic_ns())
-            if stalls:
-                self.told.append(
-                    f"{item.nodeid}: tried again, the machine stood still: {', '.join(stalls[:5])}"
-                )
+            why = self._why(item, self.watcher.seen(begun_ns, time.monotonic_ns()))
+            if why:
+                self.told.append(f"{item.nodeid}: tried again, {why}")
                 self.told += [f"    first: {str(each.longrepr)[-300:]!r}" for each in reports if each.failed]
                 item.session._setupstate.teardown_exact(
                     item.session
@@ -55,7 +53,7 @@ class SecondTry:
         """Why it is tried again; empty: its failure is final."""
         if stalls:
             return f"the machine stood still: {', '.join(stalls[:5])}"
-        if RIGS not in item.nodeid or self.races == RACES_MAX:
+        if item.path.parent.parts[-2:] != RIGS or self.races == RACES_MAX:
             return ""
         self.races += 1
         return f"for its processes race ({self.races} of {RACES_MAX} in a run)"
