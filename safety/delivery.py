@@ -10,8 +10,8 @@ from safety.events import Now
 from safety.exposures import plus
 from safety.judging import allowed_now
 from safety.messages import DeliveryReport
-from safety.modalities import exposure, heat, interval_after_ns
-from safety.safing import Step, rest_from, stop_device, tell, trip
+from safety.modalities import exposure, heat
+from safety.safing import Step, over_at, stop_device, tell, trip
 from safety.state import Rules, Running, State
 from safety.watchdogs import forget_status
 
@@ -117,7 +117,7 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
         running, pulses=running.pulses + max(0, delivery.n_pulses), ended=running.ended or delivery.ended
     )
     if state.before is not None and state.before.token == delivery.token:
-        return msgspec.structs.replace(_rests(rules, state, running, delivery), before=noted)
+        return msgspec.structs.replace(over_at(rules, state, running.train, delivery.end_ns), before=noted)
     if state.firing is not None and state.firing.token == delivery.token and not state.firing.renews:
         ended_ns = delivery.end_ns if delivery.ended else state.firing.ended_ns
         firing = msgspec.structs.replace(state.firing, pulses=noted.pulses, ended_ns=ended_ns)
@@ -127,21 +127,11 @@ def _note(rules: Rules, state: State, running: Running, delivery: Delivery) -> S
     if not delivery.ended:
         return msgspec.structs.replace(state, running=noted)
     return msgspec.structs.replace(
-        _rests(rules, state, running, delivery), running=None, before=noted, watch=forget_status(state.watch)
+        over_at(rules, state, running.train, delivery.end_ns),
+        running=None,
+        before=noted,
+        watch=forget_status(state.watch),
     )
-
-
-def _rests(rules: Rules, state: State, running: Running, delivery: Delivery) -> State:
-    """The interval to the next train runs from the end of the last slice of this one, told in whatever order; so does the
-    rest after what was held."""
-    over_ns = delivery.end_ns + interval_after_ns(running.train, rules.limits)
-    held = isinstance(running.train.waveform, Hold)
-    noted = msgspec.structs.replace(
-        state,
-        not_before_ns=max(state.not_before_ns, over_ns),
-        train_end_ns=state.train_end_ns if held else max(state.train_end_ns, delivery.end_ns),
-    )
-    return rest_from(rules, noted, delivery.end_ns)
 
 
 def _lapsed(state: State, running: Running, delivery: Delivery) -> bool:

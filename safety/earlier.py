@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -92,7 +93,10 @@ def _past(record: Reserved | Settled, before: Past | None) -> Past:
 def courses_of(records: tuple[Record, ...], officers: frozenset[str]) -> Courses:
     """The courses of a whole store; raises BrokenChain. `officers`: the public keys whose acts begin one. What does not
     count closes nothing, so that its sessions go on to be counted."""
-    sessions = dict(_placed(records))
+    return _courses(records, dict(_placed(records)), officers)
+
+
+def _courses(records: tuple[Record, ...], sessions: Mapping[int, Past], officers: frozenset[str]) -> Courses:
     courses: dict[Modality, list[Course]] = {}
     last_ns: dict[Modality, int] = {}
     void = []
@@ -163,7 +167,8 @@ def history_of(
     officers: frozenset[str] = frozenset(),
 ) -> History:
     """What a session needs to know of those before it; raises BrokenChain. `officers`: whose acts begin a course."""
-    sessions = sessions_of(records)
+    placed = dict(_placed(records))
+    sessions = tuple(placed.values())
     newest = {each.modality: each for each in sorted(sessions, key=lambda each: each.last_wall_ns)}
     return History(
         participant=limits.participant,
@@ -172,7 +177,7 @@ def history_of(
             for each in sessions
             if each.last_wall_ns > now.wall_ns - PAST_NS or each is newest[each.modality]
         ),
-        courses=courses_of(records, officers).present(),
+        courses=_courses(records, placed, officers).present(),
         last=records[-1].stamp,
         boot_id=now.boot_id,
         vouched=any(_vouches(record, limits, now) for record in records),

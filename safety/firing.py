@@ -20,9 +20,9 @@ from safety.judging import (
     refuse,
 )
 from safety.messages import Permit, Reason, Request
-from safety.modalities import check_facts, check_slew, interval_after_ns, ramp_down_ns, segment
+from safety.modalities import check_facts, check_slew, ramp_down_ns, segment
 from safety.response import put_out
-from safety.safing import Step, rest_from, tell, trip
+from safety.safing import Step, over_at, tell, trip
 from safety.state import AskedFor, Firing, Rules, Running, State, ToDevice
 from safety.trips import REFUSALS
 from safety.watchdogs import evidence_trouble
@@ -183,17 +183,8 @@ def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:
     )
     had = segment(state.segments, train, said.onset_ns)
     if running.ended:
-        rest_ns = firing.ended_ns + interval_after_ns(train, rules.limits)
-        over = msgspec.structs.replace(
-            state,
-            firing=None,
-            running=None,
-            before=running,
-            segments=had,
-            not_before_ns=max(state.not_before_ns, rest_ns),
-            train_end_ns=max(state.train_end_ns, firing.ended_ns),
-        )
-        return Step(rest_from(rules, over, firing.ended_ns))
+        over = msgspec.structs.replace(state, firing=None, running=None, before=running, segments=had)
+        return Step(over_at(rules, over, train, firing.ended_ns))
     started = msgspec.structs.replace(
         state, firing=None, running=running, before=old or state.before, segments=had
     )

@@ -119,22 +119,17 @@ def _rested_ns(rules: Rules, now: Now) -> int:
 
 def _waiting(rules: Rules, start_ns: int, now: Now) -> list[Reason]:
     """Every gap and wash-out that is not over when output would begin."""
-    left = waits(rules.limits, rules.history, now.wall_ns + start_ns - now.mono_ns)
-    return (
-        []
-        if not left
-        else [
-            told(
-                "ILK-315" if spacing.name == "gap_s" else "ILK-316",
-                f"{left_ns / 1e9:.0f} s are left of {spacing.low:g} s",
-                quantity=spacing.name,
-                value=max(0.0, spacing.low - left_ns / 1e9),
-                limit=spacing.low,
-                set_by="spacing",
-            )
-            for spacing, left_ns in left
-        ]
-    )
+    return [
+        told(
+            "ILK-315" if spacing.name == "gap_s" else "ILK-316",
+            f"{left_ns / 1e9:.0f} s are left of {spacing.low:g} s",
+            quantity=spacing.name,
+            value=max(0.0, spacing.low - left_ns / 1e9),
+            limit=spacing.low,
+            set_by="spacing",
+        )
+        for spacing, left_ns in waits(rules.limits, rules.history, now.wall_ns + start_ns - now.mono_ns)
+    ]
 
 
 def _handing_over(state: State, now: Now) -> Running | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from drivers.link import StopDevice
-from drivers.stimulation import Hold
+from drivers.stimulation import Hold, Train
 from safety import trips
 from safety.events import Now
 from safety.messages import ActResult, FromInterlock, Phase, PhaseChanged, Trip
@@ -94,15 +94,22 @@ def _ends_by(rules: Rules, state: State, ended_ns: int) -> State:
     tell of the end of what was fired and not answered."""
     running, firing = state.running, state.firing
     trains = [each for each in (running and running.train, firing and firing.request.train) if each]
-    if trains:
-        state = rest_from(rules, state, ended_ns)
-    for train in (each for each in trains if not isinstance(each.waveform, Hold)):
-        state = msgspec.structs.replace(
-            state,
-            not_before_ns=max(state.not_before_ns, ended_ns + interval_after_ns(train, rules.limits)),
-            train_end_ns=max(state.train_end_ns, ended_ns),
-        )
+    for train in trains:
+        held = isinstance(train.waveform, Hold)  # no interval follows a hold
+        state = rest_from(rules, state, ended_ns) if held else over_at(rules, state, train, ended_ns)
     return state
+
+
+def over_at(rules: Rules, state: State, train: Train, ended_ns: int) -> State:
+    """What went out ended then: the interval to the next train runs from there, whatever is told in whichever order; so does
+    the rest after what was held."""
+    held = isinstance(train.waveform, Hold)
+    noted = msgspec.structs.replace(
+        state,
+        not_before_ns=max(state.not_before_ns, ended_ns + interval_after_ns(train, rules.limits)),
+        train_end_ns=state.train_end_ns if held else max(state.train_end_ns, ended_ns),
+    )
+    return rest_from(rules, noted, ended_ns)
 
 
 def rest_from(rules: Rules, state: State, ended_ns: int) -> State:

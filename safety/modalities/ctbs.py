@@ -44,36 +44,12 @@ from safety.modalities.ctbs_numbers import (
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Facts
 from safety.modalities.reasons import FACT_OUTDATED, TRAIN_TOO_LONG, reason
-from safety.modalities.rules import DeclaredInput, ModalityRules
+from safety.modalities.rules import ModalityRules
 from safety.modalities.segments import Segments
 from safety.modalities.tbs import bursts_of, exposure
 
-ACTIVE = magnetic.Threshold(
-    declared=DeclaredInput(
-        name="active_threshold_pct_mso",
-        unit="%MSO",
-        low=magnetic.THRESHOLD_LOW_PCT_MSO,
-        high=magnetic.THRESHOLD_HIGH_PCT_MSO,
-        dated="active_threshold_measured_on",
-    ),
-    words="the active motor threshold",
-    intensity=PCT_ACTIVE,
-    value_of=lambda inputs: inputs.active_threshold_pct_mso,
-    measured_on=lambda inputs: inputs.active_threshold_measured_on,
-)
-RESTING = magnetic.Threshold(
-    declared=DeclaredInput(
-        name="motor_threshold_pct_mso",
-        unit="%MSO",
-        low=magnetic.THRESHOLD_LOW_PCT_MSO,
-        high=magnetic.THRESHOLD_HIGH_PCT_MSO,
-        dated="motor_threshold_measured_on",
-    ),
-    words="the resting motor threshold",
-    intensity=PCT_RESTING,
-    value_of=lambda inputs: inputs.motor_threshold_pct_mso,
-    measured_on=lambda inputs: inputs.motor_threshold_measured_on,
-)
+ACTIVE = magnetic.active_threshold(PCT_ACTIVE)
+RESTING = magnetic.resting_threshold(PCT_RESTING, "the resting motor threshold")
 THRESHOLDS = (ACTIVE, RESTING)
 STRETCH = Fraction(
     21, 20
@@ -128,7 +104,7 @@ def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """The longest of the layers' intervals."""
-    return ceil(max(exact(bound.low) for bound in layers(INTERVAL, limits)) * NS)
+    return ceil(magnetic.longest_interval_s(INTERVAL, limits) * NS)
 
 
 def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments:

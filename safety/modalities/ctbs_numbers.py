@@ -9,6 +9,7 @@ from __future__ import annotations
 from safety.modalities.magnetic import AMPLITUDE
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing, Formula
 from safety.modalities.tbs_numbers import BURSTS, PULSES_PER_BURST, RATE_IN_BURST
+from safety.modalities.washout import WASHOUT
 
 _HUANG = "Huang et al. 2005, Neuron 45:201"
 _GAMBOA = "Gamboa et al. 2010, PMC2892066: twice as long turned the effect round"
@@ -184,11 +185,5 @@ SPACING = (
         edition="2005, from memory",
         status="unverified",
     ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source="own choice: a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
-    ),
+    WASHOUT,
 )

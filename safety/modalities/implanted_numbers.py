@@ -5,6 +5,7 @@ from __future__ import annotations
 from safety.limit_values import Status
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing, Down, Formula, Sides
 from safety.modalities.rules import DeclaredInput
+from safety.modalities.washout import WASHOUT
 
 OWN = "own choice: "
 BOSTON = "Boston Scientific, Vercise DBS programming manual 91053785"
@@ -315,11 +316,5 @@ SPACING = (
         edition="1",
         status="unverified",
     ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source=OWN + "a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
-    ),
+    WASHOUT,
 )

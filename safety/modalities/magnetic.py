@@ -16,7 +16,7 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import Train
 from safety.limit_values import Inputs, Limits, is_iso_date
 from safety.messages import Reason, Row
-from safety.modalities.bounds import exact, is_number, shown
+from safety.modalities.bounds import exact, is_number, layers, shown
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Declared, Exposure, Facts
 from safety.modalities.reasons import FACT_MISSING, FACT_OUTDATED, OUTPUTS, reason
@@ -116,6 +116,43 @@ class Threshold:
             else row
             for row in rows
         )
+
+
+def active_threshold(intensity: Declared) -> Threshold:
+    """The active motor threshold of limits.toml, as what `intensity` is in % of."""
+    return Threshold(
+        declared=_threshold_input("active_threshold"),
+        words="the active motor threshold",
+        intensity=intensity,
+        value_of=lambda inputs: inputs.active_threshold_pct_mso,
+        measured_on=lambda inputs: inputs.active_threshold_measured_on,
+    )
+
+
+def resting_threshold(intensity: Declared, words: str = "the motor threshold") -> Threshold:
+    """The resting motor threshold of limits.toml, as what `intensity` is in % of."""
+    return Threshold(
+        declared=_threshold_input("motor_threshold"),
+        words=words,
+        intensity=intensity,
+        value_of=lambda inputs: inputs.motor_threshold_pct_mso,
+        measured_on=lambda inputs: inputs.motor_threshold_measured_on,
+    )
+
+
+def _threshold_input(name: str) -> DeclaredInput:
+    return DeclaredInput(
+        name=f"{name}_pct_mso",
+        unit="%MSO",
+        low=THRESHOLD_LOW_PCT_MSO,
+        high=THRESHOLD_HIGH_PCT_MSO,
+        dated=f"{name}_measured_on",
+    )
+
+
+def longest_interval_s(interval: Declared, limits: Limits) -> Fraction:
+    """The longest of the layers' intervals between two trains."""
+    return max(exact(bound.low) for bound in layers(interval, limits))
 
 
 def amplitude_ceiling(rows: tuple[Row, ...], amplitude_now: float, ramp_up_ms: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safety.modalities.quantities import DeclaredSpacing
+from safety.modalities.washout import WASHOUT
 
 SPACING = (
     DeclaredSpacing(
@@ -12,11 +13,5 @@ SPACING = (
         edition="2020",
         status="verified",
     ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source="own choice: a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
-    ),
+    WASHOUT,
 )

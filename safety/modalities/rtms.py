@@ -26,7 +26,6 @@ from safety.modalities.bounds import (
     effective_rows,
     exact,
     is_number,
-    layers,
 )
 from safety.modalities.magnetic_numbers import SPACING
 from safety.modalities.quantities import Exposure, Facts, Formula
@@ -39,21 +38,9 @@ from safety.modalities.rtms_numbers import (
     N_PULSES,
     QUANTITIES,
 )
-from safety.modalities.rules import DeclaredInput, ModalityRules, WrongTrain
+from safety.modalities.rules import ModalityRules, WrongTrain
 
-THRESHOLD = magnetic.Threshold(
-    declared=DeclaredInput(
-        name="motor_threshold_pct_mso",
-        unit="%MSO",
-        low=magnetic.THRESHOLD_LOW_PCT_MSO,
-        high=magnetic.THRESHOLD_HIGH_PCT_MSO,
-        dated="motor_threshold_measured_on",
-    ),
-    words="the motor threshold",
-    intensity=INTENSITY,
-    value_of=lambda inputs: inputs.motor_threshold_pct_mso,
-    measured_on=lambda inputs: inputs.motor_threshold_measured_on,
-)
+THRESHOLD = magnetic.resting_threshold(INTENSITY)
 
 REPEATED_TRAINS = Formula(
     name="rossi2009_table5",
@@ -119,7 +106,7 @@ def longest(pct_rmt: Fraction, rate_hz: Fraction) -> tuple[Fraction, int] | None
 
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """The longest of the layers' intervals; the long one above 110 % of the threshold or where unknown."""
-    least_s = max(exact(bound.low) for bound in layers(INTERVAL, limits))
+    least_s = magnetic.longest_interval_s(INTERVAL, limits)
     wave = train.waveform  # of any kind: it is asked for a train that is refused for its kind, too
     pct = THRESHOLD.percent(wave.pulse.amplitude_pct_mso, limits) if isinstance(wave, PulseTrain) else None
     if pct is None or not pct <= INTERVAL_LONG_ABOVE_PCT_RMT:

@@ -22,12 +22,11 @@ from safety.modalities.bounds import (
     effective_rows,
     exact,
     is_number,
-    layers,
 )
 from safety.modalities.magnetic_numbers import SPACING
 from safety.modalities.quantities import Exposure, Facts
 from safety.modalities.reasons import TRAIN_TOO_LONG
-from safety.modalities.rules import DeclaredInput, ModalityRules, WrongTrain
+from safety.modalities.rules import ModalityRules, WrongTrain
 from safety.modalities.tbs_numbers import (
     ASKED,
     BUDGETS,
@@ -37,19 +36,7 @@ from safety.modalities.tbs_numbers import (
     TRAIN_TIME,
 )
 
-THRESHOLD = magnetic.Threshold(
-    declared=DeclaredInput(
-        name="active_threshold_pct_mso",
-        unit="%MSO",
-        low=magnetic.THRESHOLD_LOW_PCT_MSO,
-        high=magnetic.THRESHOLD_HIGH_PCT_MSO,
-        dated="active_threshold_measured_on",
-    ),
-    words="the active motor threshold",
-    intensity=INTENSITY,
-    value_of=lambda inputs: inputs.active_threshold_pct_mso,
-    measured_on=lambda inputs: inputs.active_threshold_measured_on,
-)
+THRESHOLD = magnetic.active_threshold(INTENSITY)
 
 
 def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tuple[Reason, ...]:
@@ -71,7 +58,7 @@ def check(train: Train, limits: Limits, caps: Capabilities, facts: Facts) -> tup
 
 def interval_after_ns(train: Train, limits: Limits) -> int:
     """The longest of the layers' intervals."""
-    return ceil(max(exact(bound.low) for bound in layers(INTERVAL, limits)) * 1_000_000_000)
+    return ceil(magnetic.longest_interval_s(INTERVAL, limits) * 1_000_000_000)
 
 
 def exposure(train: Train, span_ns: int, amplitude_pct_mso: float) -> Exposure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing
 from safety.modalities.rules import DeclaredContacts, DeclaredInput
 from safety.modalities.tes_numbers import DURATION, RAMP_UP
+from safety.modalities.washout import WASHOUT
 
 _IEC = "IEC 60601-2-10, not for implanted electrodes, the brain or neurological research"
 
@@ -204,13 +205,7 @@ SPACING = (
         edition="1",
         status="unverified",
     ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source="own choice: a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
-    ),
+    WASHOUT,
 )
 # Own choice: from a small pad to a large one. Places: where the standard's scope and current practice meet.
 CONTACTS = DeclaredContacts(

@@ -7,6 +7,7 @@ from fractions import Fraction
 from drivers.stimulation import Train
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing
 from safety.modalities.rules import DeclaredContacts
+from safety.modalities.washout import WASHOUT
 
 RAMP_UP = Declared(
     name="ramp_up_ms",
@@ -147,13 +148,7 @@ SPACING = (
         edition="2014, of tDCS",
         status="unverified",
     ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source="own choice: a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
-    ),
+    WASHOUT,
 )
 
 # Of an amplitude that is quoted peak to peak.

@@ -11,6 +11,7 @@ from fractions import Fraction
 from safety.limit_values import BudgetName, Scope
 from safety.modalities.quantities import Declared, DeclaredBudget, DeclaredSpacing, Down, Formula
 from safety.modalities.rules import DeclaredChoice, DeclaredInput
+from safety.modalities.washout import WASHOUT
 
 ITRUSST = "ITRUSST, arXiv 2311.05359"
 EDITION = "v3 of 2025-10-09"
@@ -287,11 +288,5 @@ SPACING = (
         edition="1",
         status="unverified",
     ),
-    DeclaredSpacing(
-        name="washout_s",
-        low=86_400.0,
-        source=f"{_OWN}: a day, far longer than the after-effects of one session",
-        edition="1",
-        status="unverified",
-    ),
+    WASHOUT,
 )

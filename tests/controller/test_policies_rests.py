@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from controller.policies.dual_threshold import DualThreshold, DualThresholdConfig
 from drivers.stimulation import with_amplitude
 from safety.judging import allowed_now
 from tests.controller.material import reading
+from tests.safety.shorter import shorter_runs
 from tests.safety.strategies import valid_train
-from tests.safety.world import World, rules_of
+from tests.safety.world import World
 
 
 def test_it_comes_down_before_a_run_is_over_and_rests_without_a_lapse():
-    rules = rules_of("pns")
-    budgets = tuple(
-        msgspec.structs.replace(each, high=6.0) if each.scope == "train" else each
-        for each in rules.limits.budgets
-    )
-    short = msgspec.structs.replace(rules, limits=msgspec.structs.replace(rules.limits, budgets=budgets))
-    world = World(short).armed()
+    world = World(shorter_runs(6.0)).armed()
     config = DualThresholdConfig(biomarker="b", hi=0.3, lo=0.1, step=0.1, rate_per_s=0.5)
     policy = DualThreshold(config, with_amplitude(valid_train("pns"), 0.3), 0.1)
     began_ns, asked, refused, told = world.mono_ns, 0, set(), set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 import pytest
 
 from controller.policies.dual_threshold import DualThreshold, DualThresholdConfig
@@ -14,6 +13,7 @@ from tests.controller.material import reading
 from tests.safety.bench_device import MS
 from tests.safety.examples.ctbs import segment
 from tests.safety.examples.tbs import bursts
+from tests.safety.shorter import shorter_trains
 from tests.safety.world import World, rules_of
 
 HOP_MS = 100
@@ -59,12 +59,7 @@ def test_what_is_told_is_where_a_segment_may_begin():
 
 
 def test_after_the_last_segment_nothing_more_is_told():
-    rules = rules_of("ctbs")
-    rows = tuple(
-        msgspec.structs.replace(row, high=3.8) if row.quantity == "train_s" else row
-        for row in rules.limits.rows
-    )
-    short = msgspec.structs.replace(rules, limits=msgspec.structs.replace(rules.limits, rows=rows))
+    short = shorter_trains(3.8)
     world = World(short).armed()
     world.ask()
     world.run_ms(2_050)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import msgspec
 import pytest
 
@@ -15,25 +13,14 @@ from safety.modalities import Exposure, rest_after_ns
 from safety.oracle_course import Course
 from safety.oracle_ledger import judge
 from safety.oracle_runs import RUN_S, Runs
-from safety.state import Rules
 from tests.safety.bench_device import MS
+from tests.safety.shorter import shorter_runs
 from tests.safety.strategies import MODALITIES, limits_of, valid_train
 from tests.safety.test_oracle_ledger import ledger_of
 from tests.safety.world import World, rules_of
 
 S = 1_000 * MS
 LEVEL = with_amplitude(valid_train("pns"), 0.3)
-
-
-@functools.cache
-def run_rules(seconds: float) -> Rules:
-    """A protocol of shorter runs."""
-    rules = rules_of("pns")
-    budgets = tuple(
-        msgspec.structs.replace(each, high=seconds) if each.scope == "train" else each
-        for each in rules.limits.budgets
-    )
-    return msgspec.structs.replace(rules, limits=msgspec.structs.replace(rules.limits, budgets=budgets))
 
 
 def held(world: World, n: int, train: Train = LEVEL) -> World:
@@ -92,7 +79,7 @@ def test_a_renewal_and_a_change_of_amplitude_need_no_rest():
 
 
 def test_a_run_ends_at_its_budget_and_steps_and_renewals_count_as_one():
-    world = World(run_rules(5.0)).armed()
+    world = World(shorter_runs(5.0)).armed()
     refused: set[str] = set()
     began = world.mono_ns
     while not refused:
@@ -108,7 +95,7 @@ def test_a_run_ends_at_its_budget_and_steps_and_renewals_count_as_one():
 
 def test_off_and_on_within_a_day_is_below_half_of_the_time():
     """A controller that asks all the time, and goes to zero where it may not go on: a minute and a half of cycles."""
-    world, began = World(run_rules(3.0)).armed(), 0
+    world, began = World(shorter_runs(3.0)).armed(), 0
     for _ in range(450):
         if "ILK-308" in world.codes(world.ask(LEVEL)):
             world.ask(with_amplitude(LEVEL, 0.0))
@@ -172,7 +159,7 @@ def test_the_oracle_takes_a_rest_of_more_than_what_went_before(off_ms: int, good
 
 
 def test_the_oracle_holds_a_run_to_half_an_hour_and_to_the_row():
-    for limits, most_s in ((limits_of("pns"), 1800), (run_rules(60.0).limits, 60)):
+    for limits, most_s in ((limits_of("pns"), 1800), (shorter_runs(60.0).limits, 60)):
         wave = LEVEL.waveform
         lease = (wave.duration_ms + wave.ramp_down_ms) * MS  # type: ignore[union-attr]
         for late_ns, good in ((0, True), (1, False)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import msgspec
@@ -18,9 +17,9 @@ from safety.modalities import segment as had
 from safety.oracle_course import Course
 from safety.oracle_ledger import check_ledger, judge
 from safety.oracle_segments import too_soon
-from safety.state import Rules
 from tests.safety.bench_device import MS
 from tests.safety.examples.ctbs import segment
+from tests.safety.shorter import shorter_trains
 from tests.safety.test_oracle_ledger import ledger_of
 from tests.safety.world import World, rules_of
 from tests.safety.worlds import armed
@@ -63,17 +62,6 @@ def go_on(world: World, n: int, train: Train | None = None) -> World:
 def found(world: World, request: int) -> list[tuple[str, str, float, float]]:
     refusal = next(m for m in world.heard if isinstance(m, Refusal) and m.id == request)
     return [(r.code, r.quantity, r.value, r.limit) for r in refusal.reasons]
-
-
-@functools.cache
-def short_rules(train_s: float) -> Rules:
-    """A protocol of shorter trains."""
-    rules = rules_of("ctbs")
-    rows = tuple(
-        msgspec.structs.replace(row, high=train_s) if row.quantity == "train_s" else row
-        for row in rules.limits.rows
-    )
-    return msgspec.structs.replace(rules, limits=msgspec.structs.replace(rules.limits, rows=rows))
 
 
 # The whole train
@@ -126,7 +114,7 @@ def test_a_segment_may_be_asked_for_its_very_instant():
 @pytest.mark.parametrize(("train_s", "n"), [(20.0, 10), (6.0, 3), (2.0, 1)])
 def test_a_shorter_protocol_ends_sooner(train_s: float, n: int):
     """Three hundred pulses in 20 s; and a train of one segment, of which none goes on."""
-    world = first(World(short_rules(train_s)).armed())
+    world = first(World(shorter_trains(train_s)).armed())
     go_on(world, n - 1)
     assert world.device.n_pulses == 30 * n
     request = world.ask(segment(n_bursts=1))
@@ -134,7 +122,7 @@ def test_a_shorter_protocol_ends_sooner(train_s: float, n: int):
 
 
 def test_the_last_segment_may_be_a_shorter_one():
-    world = first(World(short_rules(5.0)).armed())
+    world = first(World(shorter_trains(5.0)).armed())
     go_on(world, 1)
     over = world.ask(segment(n_bursts=6))
     assert found(world, over) == [("ILK-108", "train_s", 5.2, 5.0)]
@@ -206,7 +194,7 @@ def test_a_train_that_was_interrupted_is_over_and_the_interval_runs():
 
 
 def test_after_the_interval_a_train_is_a_new_one():
-    world = first(World(short_rules(2.0)).armed())
+    world = first(World(shorter_trains(2.0)).armed())
     rest_ns, last = world.state.not_before_ns, segment()
     assert rest_ns > due_ns(world) + 1_797 * 1_000 * MS
     for start_ns, refused in ((rest_ns - 1, {"ILK-304"}), (rest_ns, set())):
@@ -418,8 +406,8 @@ def test_the_last_segments_fit_the_budget_to_the_pulse():
 
 
 def test_the_oracle_finds_a_segment_too_many_and_one_too_late():
-    good = ledger_of(go_on(first(World(short_rules(8.0)).armed()), 3))
+    good = ledger_of(go_on(first(World(shorter_trains(8.0)).armed()), 3))
     assert check_ledger(good) == ()
     for train_s, objected in ((8.0, False), (7.9, True)):
-        genesis = msgspec.structs.replace(good[0], rules=short_rules(train_s))
+        genesis = msgspec.structs.replace(good[0], rules=shorter_trains(train_s))
         assert any("train_s" in each for each in check_ledger((genesis, *good[1:]))) == objected

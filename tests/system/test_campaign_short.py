@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bounded import line_of
 from tests.campaign import results
 from tests.campaign.proof import PROOFS, Case, Result, proof
 from tests.campaign.report import HEAD, failures, into_readme, quantile, table
@@ -110,9 +111,15 @@ def test_the_table_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_a_trial_leaves_behind_is_found_by_its_tag() -> None:
-    child = subprocess.Popen(["sleep", "30"], env=os.environ | {TAG: "here"}, start_new_session=True)
-    try:
-        assert tagged("here") == [child.pid] and tagged("her") == []
-    finally:
-        child.kill()
-        child.wait(5.0)
+    environment = os.environ | {TAG: "here"}
+    with subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+    ) as child:
+        try:
+            assert child.stdin is not None
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            line_of(child.stdout)  # its environment stands from here on: Popen returns a little earlier
+            assert tagged("here") == [child.pid] and tagged("her") == []
+        finally:
+            child.kill()
