@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from safety.admission import LIMITS_BYTES_MAX, signature_path
+from safety.apart import let_sockets_go
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis
 from safety.events import LedgerTrouble
 from safety.latch import Latched, LatchFile
@@ -80,11 +81,16 @@ class Ledger:
         self._failed = False
         self._said: set[str] = set()
         self.head = GENESIS_HASH
+        self._starts_apart = False
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
 
-    def start(self) -> None:
-        """Start the ledger's thread."""
+    def start(self, *, apart: bool = False) -> None:
+        """Start the ledger's thread. `apart`: it shares no socket with the other threads, so that a SIGKILL closes each at
+        once, though the disk keeps this thread waiting."""
+        self._starts_apart = apart
         self._thread.start()
+        self._begun.wait()
 
     def append(self, line: Line, latched: Latched | None = None, records: tuple[Record, ...] = ()) -> None:
         """Queue a line whose `prev` is empty, and what is to be kept of rig and participant before it counts as durable.
@@ -133,6 +139,9 @@ class Ledger:
             pass  # the pipe is full of wake-ups already
 
     def _run(self) -> None:
+        if self._starts_apart:
+            let_sockets_go()
+        self._begun.set()
         next_watch_s = 0.0
         while True:
             wait_s = next_watch_s - time.monotonic()

@@ -138,7 +138,7 @@ def _make(
     now = clocks.now()
     watch = Watch(boot_offset_ns=now.boot_ns - now.mono_ns, wall_offset_ns=now.wall_ns - now.mono_ns)
     state = first_state_after(latched, relay=relay is not None, watch=watch)
-    ledger.start()
+    ledger.start(apart=True)
     ledger.append(
         Genesis(
             prev="", seq=0, kind="opened", now=now, utc=clocks.utc(), boot_id=clocks.boot_id(), rules=rules, state=state,

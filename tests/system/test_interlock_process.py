@@ -44,8 +44,12 @@ def resident_kb(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
-def descriptors(pid: int) -> list[str]:
-    return sorted(os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir())
+def descriptors(pid: int, thread: int = 0) -> list[str]:
+    return sorted(os.readlink(entry) for entry in Path(f"/proc/{pid}/task/{thread or pid}/fd").iterdir())
+
+
+def other_threads(pid: int) -> list[int]:
+    return [int(each.name) for each in Path(f"/proc/{pid}/task").iterdir() if int(each.name) != pid]
 
 
 # What it costs
@@ -65,6 +69,13 @@ def test_start_memory_and_descriptors() -> None:
               f" {permits} permitted")  # fmt: skip
         assert before_kb <= RSS_KB and grown_kb <= GROWTH_KB
         assert descriptors(rig.pid) == open_before
+        (ledgers,) = other_threads(rig.pid)
+        held = descriptors(
+            rig.pid, ledgers
+        )  # a link among them would outlive a SIGKILL until the disk has answered
+        assert any(each.endswith("/ledger.jsonl") for each in held)
+        assert sum(each.startswith("socket:") for each in open_before) >= 5
+        assert not any(each.startswith("socket:") for each in held), held
         assert rig.ended_in_order() == 4
         rig.nobody_left()
 
