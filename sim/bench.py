@@ -91,7 +91,7 @@ def interlock_verb(
         figures = "   ".join(
             f"{n} {v:8.2f}" for n, v in (("p50", each.p50_ms), ("p99", each.p99_ms), ("max", each.max_ms))
         )
-        sys.stdout.write(f"{each.stage:26} n {each.n:5}   {figures} {unit}\n")
+        sys.stdout.write(f"{each.stage:27} n {each.n:5}   {figures} {unit}\n")
     refused = ", ".join(f"{code} {n} times" for code, n in found.refused.items()) or "none"
     sys.stdout.write(f"requests refused while {RATE_HZ:g} a second were asked: {refused}\n")
 

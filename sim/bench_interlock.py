@@ -82,25 +82,33 @@ def measure_interlock(seconds: float, trials: int) -> Figures:
         with rig(folder) as (endpoint, relay):
             world = World(folder=folder, source_id="played", endpoint=endpoint, relay=relay)
             made = demo_files(world, "tacs", 600.0, 1)
+            with under("awake"), session(world, made, RATE_HZ) as awake:
+                time.sleep(seconds)
             with session(world, made, RATE_HZ) as live:
                 time.sleep(seconds)
-            seen = live.told
             zero: dict[str, list[float]] = {}
             for load in ("none", "load", "heavy"):
                 with under(load):
                     for what in ("STOP", "hung"):
                         zero[f"{what}, {load}"] = _times_to_zero(world, made, what, trials)
             core = measure_core(live.run_dir / "ledger.jsonl")
-    stages = spreads(
-        {
-            "read → sent on": _ms(seen["sent_ms"]),
-            "read → reply written": _ms(seen["written_ms"]),
-            "read → answered": _ms(seen["answered_ms"]),
-        }
-    )
+    refused = Counter(str(code) for each in (awake, live) for code in each.told["refused"])
     return Figures(
-        core=core, stages=stages, refused=dict(Counter(map(str, seen["refused"]))), zero=spreads(zero)
+        core=core,
+        stages=_stages(awake, ", awake") + _stages(live, ""),
+        refused=dict(refused),
+        zero=spreads(zero),
     )
+
+
+def _stages(live: Live, cores: str) -> tuple[Spread, ...]:
+    """What an answer took, by how the cores were kept between two requests."""
+    names = {
+        "read → sent on": "sent_ms",
+        "read → reply written": "written_ms",
+        "read → answered": "answered_ms",
+    }
+    return spreads({f"{name}{cores}": _ms(live.told[key]) for name, key in names.items()})
 
 
 def _ms(values: list[object]) -> list[float]:
