@@ -71,6 +71,7 @@ class Loaded:
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             for left in Path(tempfile.gettempdir()).iterdir():
                 shutil.rmtree(left, ignore_errors=True)
+            self._session.config._tmp_path_factory._basetemp = None  # type: ignore[attr-defined]  # it went with them
             return not listener.over
 
         reached.keep(path, reached.watched(items, self._core, runs))
