@@ -15,8 +15,8 @@ demo: $(VENV)/.installed
 
 # What is pure is tried on every core; what keeps time in real processes has the machine to itself.
 test: $(VENV)/.installed-dev system-packages
-	$(BIN)/python -m pytest -q -n auto --dist worksteal tests/safety tests/architecture
-	$(BIN)/python -m pytest --ignore=tests/safety --ignore=tests/architecture
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not system"
+	$(BIN)/python -m pytest -m system
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

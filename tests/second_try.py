@@ -1,9 +1,8 @@
 """A second try for a test during which the machine itself stood still, and for no other.
 
 A test of real processes asks that something comes within so many ms. Where the machine stalled meanwhile, such a test
-says something of the machine: if it failed it is tried once more, and the end of the run names it. Without a stall
-that is for tests of whole rigs alone, and for three of a run at most: their processes race with one another. Any other
-failure is final.
+says something of the machine: if it failed it is tried once more, and the end of the run names it. Any other failure is
+final.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from _pytest.runner import runtestprotocol
 from tests.stalls import EVERY_S, Watcher
 
 NOT_AFTER_S = 60.0  # a test that took so long hung: that is no stall of the machine
-RACES_MAX = 3  # tests of whole rigs that are tried again without a stall
-RIGS = ("tests", "system")  # the folder that they stand in
 
 
 class SecondTry:
@@ -26,7 +23,6 @@ class SecondTry:
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
         self.told: list[str] = []
-        self.races = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -35,9 +31,11 @@ class SecondTry:
         reports = runtestprotocol(item, log=False, nextitem=nextitem)
         if any(report.failed for report in reports) and time.monotonic_ns() - begun_ns < NOT_AFTER_S * 1e9:
             time.sleep(2 * EVERY_S)  # a stall that lasts to the end is written after it
-            why = self._why(item, self.watcher.seen(begun_ns, time.monotonic_ns()))
-            if why:
-                self.told.append(f"{item.nodeid}: tried again, {why}")
+            stalls = self.watcher.seen(begun_ns, time.monotonic_ns())
+            if stalls:
+                self.told.append(
+                    f"{item.nodeid}: tried again, the machine stood still: {', '.join(stalls[:5])}"
+                )
                 self.told += [f"    first: {str(each.longrepr)[-300:]!r}" for each in reports if each.failed]
                 item.session._setupstate.teardown_exact(
                     item.session
@@ -48,15 +46,6 @@ class SecondTry:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
-
-    def _why(self, item: pytest.Item, stalls: list[str]) -> str:
-        """Why it is tried again; empty: its failure is final."""
-        if stalls:
-            return f"the machine stood still: {', '.join(stalls[:5])}"
-        if item.path.parent.parts[-2:] != RIGS or self.races == RACES_MAX:
-            return ""
-        self.races += 1
-        return f"for its processes race ({self.races} of {RACES_MAX} in a run)"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self.told:

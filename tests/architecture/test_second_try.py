@@ -43,11 +43,9 @@ def test_another(made):
 FAILS = "def test_it():\n    assert False\n"
 
 
-def run(folder: Path, stalls: list[str], body: str, more: Path | None = None, text: str = "") -> str:
+def run(folder: Path, stalls: list[str], body: str) -> str:
     (folder / "conftest.py").write_text(CONFTEST.format(stalls=stalls))
     (folder / "test_tried.py").write_text(body)
-    if more is not None:
-        more.write_text(text)
     command = [
         sys.executable,
         "-m",
@@ -75,18 +73,6 @@ def test_a_failure_during_a_stall_is_tried_again_with_fixtures_anew_and_named(tm
 @pytest.mark.parametrize(("stalls", "body"), [([], FAILS_ONCE), (["disk 400 ms"], FAILS)])
 def test_without_a_stall_or_at_the_second_failure_it_has_failed(tmp_path: Path, stalls: list[str], body: str):
     assert "1 failed" in run(tmp_path, stalls, body)
-
-
-def test_of_tests_of_whole_rigs_three_of_a_run_are_tried_again_without_a_stall(tmp_path: Path):
-    folder = tmp_path / "tests" / "system"
-    folder.mkdir(parents=True)
-    once = "tried = []\n" + "".join(
-        f"def test_{n}():\n    tried.append({n})\n    assert tried.count({n}) == 2\n" for n in range(4)
-    )
-    (tmp_path / "tests" / "conftest.py").write_text("")
-    said = run(tmp_path, [], "", folder / "test_rigs.py", once)
-    assert "3 passed" in said and "1 failed" in said
-    assert said.count("tried again, for its processes race") == 3
 
 
 def test_a_stall_counts_for_the_time_it_touches():

@@ -26,6 +26,8 @@ from controller.lsl_inlet import QUEUE_BLOCKS, Offset, RawBlock
 from controller.source import Silence, SourceConfig, SourceError, StreamLost
 from controller.streams import Plan
 
+pytestmark = pytest.mark.system
+
 RATE_HZ = 500.0
 NAMES = ("C3", "Cz", "C4")
 

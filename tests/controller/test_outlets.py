@@ -18,6 +18,8 @@ from drivers.stimulation import Delivery
 from safety.messages import DeliveryReport, Permit, PhaseChanged, Reason, Refusal, Trip
 from tests.controller.test_recorder import ALLOWED, T0_NS, block, cycle
 
+pytestmark = pytest.mark.system
+
 PERMIT = Permit(id=1, token=9, lease_until_ns=5, read_ns=1, sent_ns=2, allowed=ALLOWED)
 REPORT = DeliveryReport(
     id=1,

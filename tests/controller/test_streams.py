@@ -16,6 +16,8 @@ from controller.source import SourceConfig, SourceError
 from controller.streams import StreamRow, list_streams, plan, source_lines, stream_row
 from controller.streams_verb import streams_verb
 
+pytestmark = pytest.mark.system
+
 NAMES = ("C3", "Cz", "C4", "TRIG")
 
 

@@ -35,6 +35,8 @@ from safety.messages import PhaseChanged, Trip
 from tests.controller.test_outlets import REPORT
 from tests.controller.test_recorder import T0_NS, block, cycle
 
+pytestmark = pytest.mark.system
+
 NOW = (1_000_000_000, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 

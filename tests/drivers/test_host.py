@@ -34,6 +34,8 @@ from drivers.link import (
 from tests.drivers.peer import hold, pulses
 from tests.drivers.processes import ROOT, HostLink, HostProcess, HostThread
 
+pytestmark = pytest.mark.system
+
 L = TypeVar("L", bound=HostLink)
 
 

@@ -17,6 +17,8 @@ from tests.drivers.peer import hold, pulses
 from tests.safety.examples import EXAMPLES
 from tests.safety.strategies import valid_train
 
+pytestmark = pytest.mark.system
+
 
 class Clock:
     def __init__(self) -> None:

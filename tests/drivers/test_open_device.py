@@ -24,6 +24,8 @@ from drivers.stimulator import (
 )
 from tests.drivers.peer import HELLO, IDLE, Peer, descriptors, hold, line, out, pulses, until
 
+pytestmark = pytest.mark.system
+
 # ---- opening
 
 

@@ -25,6 +25,8 @@ from drivers.stimulator import (
 from tests.drivers.peer import hold, pulses
 from tests.drivers.processes import Emulator, HostProcess
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(scope="module")
 def tcp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:

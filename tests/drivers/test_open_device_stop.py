@@ -19,6 +19,8 @@ from drivers.stimulator import (
 )
 from tests.drivers.peer import IDLE, Peer, descriptors, hold, line, out, pulses, until
 
+pytestmark = pytest.mark.system
+
 # ---- stopping
 
 

@@ -15,6 +15,8 @@ import pytest
 from drivers.stimulator import DeviceLost, DeviceNotFound
 from drivers.transport import UNSENT_BYTES_MAX, Endpoint, Wire, connect, parse_endpoint
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def line() -> Iterator[tuple[int, str]]:

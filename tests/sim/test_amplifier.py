@@ -27,6 +27,8 @@ from sim.leadfield import CH_NAMES
 from sim.patient_verb import patient
 from tests.bounded import line_of
 
+pytestmark = pytest.mark.system
+
 Floats = NDArray[np.float64]
 Start = Callable[..., tuple["subprocess.Popen[str]", dict[str, str]]]
 READY_S = 10.0

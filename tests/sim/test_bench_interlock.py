@@ -7,6 +7,8 @@ import pytest
 from sim.bench_interlock import measure_interlock, was_on
 from sim.record import Break, Record
 
+pytestmark = pytest.mark.system
+
 
 def test_a_short_run_finds_every_figure_within_wide_bounds():
     found = measure_interlock(1.0, 1)

@@ -16,6 +16,8 @@ from sim.record import State, deliveries, load, told, zero_since
 from tests.sim.open_device_bench import HOLD, MS, TRAIN
 from tests.sim.processes import DEADLINE_S, Talker, run_to_end, running, tcp, until
 
+pytestmark = pytest.mark.system
+
 DEVICE = "sim.devices.open_device"
 
 

@@ -6,6 +6,7 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from sim.record import Closed, Contact, Opened, load
 from sim.relay import Relay, RelayFault
 from tests.sim.open_device_bench import MS
 from tests.sim.processes import DEADLINE_S, run_to_end, running, tcp, until
+
+pytestmark = pytest.mark.system
 
 P, X = b"PX"
 

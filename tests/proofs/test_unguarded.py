@@ -17,7 +17,6 @@ from tests.campaign.unguarded import removing
 from tests.campaign.unguarded.choosing import Fails, control, ordered
 from tests.campaign.unguarded.serving import Held, Removal
 
-pytestmark = pytest.mark.system
 TESTS = """
 import os, tempfile, time
 from safety.acts import public_key_hex

@@ -1,21 +1,17 @@
-"""The short forms of the long proofs, and the campaign itself: it goes on, keeps, reports, and overlooks nothing."""
+"""The short forms of the long proofs that need no machine to themselves, and the campaign itself: it goes on, keeps,
+reports, and overlooks nothing."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.bounded import line_of
 from tests.campaign import results
 from tests.campaign.proof import PROOFS, Case, Result, proof
 from tests.campaign.report import HEAD, failures, into_readme, quantile, table
-from tests.campaign.running import TAG, bar_of, counted, run, tagged
-
-pytestmark = pytest.mark.system
-SHORT = tuple(name for name in PROOFS if any(case.short for case in proof(name).cases()))
+from tests.campaign.running import run
+from tests.campaign.short_form import PURE, holds
 
 
 @pytest.fixture
@@ -25,16 +21,9 @@ def nothing_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.timeout(400)  # all safety tests are collected in it
 @pytest.mark.usefixtures("nothing_kept")
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", PURE)
 def test_the_short_form_of_a_proof_holds(name: str, tmp_path: Path) -> None:
-    said: list[str] = []
-    jobs = 1 if name == "unguarded" else 2  # of which each collects all safety tests
-    assert run([name], "short", tmp_path, jobs=jobs, budget_s=300.0, say=said.append), said
-    known = results.load(tmp_path, name)
-    for case in proof(name).cases():
-        found = counted(proof(name), case, known)
-        tried = sum(each.n for each in found if each.outcome != "void")
-        assert tried >= bar_of(proof(name), case, "short"), (case.name, found, said)
+    holds(name, tmp_path)
 
 
 @pytest.mark.usefixtures("nothing_kept")
@@ -108,18 +97,3 @@ def test_the_table_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     page.write_text("a\n<!-- campaign -->\n")
     with pytest.raises(ValueError, match="marks"):
         into_readme("new")
-
-
-def test_what_a_trial_leaves_behind_is_found_by_its_tag() -> None:
-    environment = os.environ | {TAG: "here"}
-    with subprocess.Popen(
-        ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
-    ) as child:
-        try:
-            assert child.stdin is not None
-            child.stdin.write(b"\n")
-            child.stdin.flush()
-            line_of(child.stdout)  # its environment stands from here on: Popen returns a little earlier
-            assert tagged("here") == [child.pid] and tagged("her") == []
-        finally:
-            child.kill()

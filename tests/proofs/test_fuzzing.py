@@ -18,8 +18,6 @@ from tests.campaign.fuzzing.changing import CHANGES
 from tests.campaign.fuzzing.targets import TARGETS, rechained, seeds
 from tests.safety.watch_step import BrokenRule
 
-pytestmark = pytest.mark.system
-
 
 def _as_it_is(data: bytes, size_max: int) -> bytes:
     return data[:size_max]

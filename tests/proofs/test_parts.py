@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import ast
-import time
 from collections.abc import Callable
 
 import pytest
 
-from safety.stop import press
-from sim.record import Break, of
 from tests.campaign.fuzzing.targets import TARGETS, seeds, words
-from tests.campaign.light_rig import bench, discard, end, judge_ledger, judge_output, until_zero
 from tests.campaign.mutating import putting
 from tests.campaign.mutating.mutants import mutants
 from tests.campaign.mutating.trying import files, mutants_of
 from tests.campaign.proof import ROOT
 from tests.campaign.unguarded.removing import around, neutral
 
-pytestmark = pytest.mark.system
 SOURCE = '''
 LATE = 5
 
@@ -106,50 +101,3 @@ def test_what_is_fuzzed_takes_its_own_beginnings_and_their_ruins(target: str) ->
         for at in range(0, len(content), max(1, len(content) // 40)):
             TARGETS[target](content[:at])
             TARGETS[target](content[:at] + b"\xff" + content[at + 1 :])
-
-
-def test_the_judge_of_a_session_is_not_content_with_everything() -> None:
-    """A session that STOP ended is fine; with a promise that was not kept, more output, or a lost latch it is not."""
-    try:
-        made = bench("tacs")
-        with made.session() as rig:
-            controller = made.controller()
-            rig.until_ready()
-            rig.arm()
-            rig.until_output()
-            since_ns = time.monotonic_ns()
-            assert press(rig.stop_sock) is not None
-            assert until_zero(rig, "tacs", since_ns)["zero_ms"]
-            end(controller)
-            rig.end()
-            record = rig.world.record()
-            assert judge_output(record, "tacs", since_ns) == ""
-            assert made.promised()
-            assert judge_ledger(rig, record, made.promised(), killed=False) == ""
-            assert "lost" in judge_ledger(rig, record, {999}, killed=False)
-            hour = of(
-                [
-                    *record.entries,
-                    *(Break(t_ns=since_ns + s * 10**9, token=1, a_ma_pp=0.1) for s in (1, 3601)),
-                ]
-            )
-            assert "on_time_s" in judge_ledger(rig, hour, set(), killed=False)
-            assert "never ended" in judge_output(hour, "tacs", since_ns)
-            higher = of(
-                [Break(t_ns=since_ns - 1, token=1, a_ma_pp=0.2), Break(t_ns=since_ns, token=1, a_ma_pp=0.0)]
-            )
-            assert "0.2 came out" in judge_output(higher, "tacs", since_ns)
-            late = of(
-                [
-                    Break(t_ns=since_ns, token=1, a_ma_pp=0.1),
-                    Break(t_ns=since_ns + 10**9, token=1, a_ma_pp=0.0),
-                ]
-            )
-            assert "1000 ms after" in judge_output(late, "tacs", since_ns)
-            rig.forget_latch()
-            (rig.state / "rigs").mkdir()
-            assert "no trip" in judge_ledger(rig, record, set(), killed=False)
-            rig.ledger.write_bytes(rig.ledger.read_bytes()[:-40])
-            assert judge_ledger(rig, record, set(), killed=False)
-    finally:
-        discard("tacs")
