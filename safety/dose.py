@@ -108,7 +108,7 @@ def settle(dose: Dose, durable: int) -> Dose:
 
 def committed(dose: Dose) -> Exposure:
     """What counts against budgets: every reservation, durable or on its way."""
-    return dose.reserved if dose.coming_after == 0 else plus(dose.reserved, dose.coming)
+    return dose.reserved if dose.coming == NOTHING else plus(dose.reserved, dose.coming)
 
 
 def is_reserved(dose: Dose, at_ns: int) -> bool:

@@ -63,7 +63,7 @@ def _check_balance(outputs: Shares) -> list[Reason]:
     if not abs(balance) <= SHARE_TOLERANCE:
         text = f"shares sum to {as_float(balance):.10g}, expected 0"
         reasons.append(reason(OUTPUTS, text, value=as_float(balance)))
-    total = sum((share for share in shares if share > 0), Fraction(0))
+    total = sum((max(share, Fraction(0)) for share in shares), Fraction(0))
     if not abs(total - 1) <= SHARE_TOLERANCE:
         text = f"positive shares sum to {as_float(total):.10g}, expected 1"
         reasons.append(reason(OUTPUTS, text, value=as_float(total), limit=1.0))
