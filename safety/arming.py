@@ -36,7 +36,7 @@ RECORD_NS = 1_000_000_000  # own choice: two syncs of a disk under heavy load; n
 DEVICE_ARM_NS = (
     3_000_000_000  # a charging stimulator takes a second or two (wire-protocols, Magstim: about 1 s)
 )
-
+SIMULATED = "SIM-"  # own choice: the serial number of whatever only plays a device begins so
 ARMING_MAX_NS = 90_000_000_000_000  # own choice: the longest session, a day, with an hour around it
 
 
@@ -77,6 +77,8 @@ def device_problem(rules: Rules, opened: Opened) -> str:
         return f"driver {caps.driver} of {opened.distribution}, expected {device.driver} of {device.distribution}"
     if device.identity != "any" and caps.serial != device.identity:
         return f"identity {caps.serial}, expected {device.identity}"
+    if rules.simulated and device.endpoint != "none" and not caps.serial.startswith(SIMULATED):
+        return f"identity {caps.serial}, expected one of {SIMULATED}…: {device.endpoint} is for simulated devices"
     if rules.limits.modality not in caps.modalities:
         return f"modalities {', '.join(caps.modalities)}, expected {rules.limits.modality}"
     return ""

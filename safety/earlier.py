@@ -110,7 +110,7 @@ def _courses(records: tuple[Record, ...], sessions: Mapping[int, Past], officers
         if not isinstance(record, CourseBegun) or modality is None:
             continue
         why = _against(record, officers, last_ns.get(modality))
-        if why:
+        if why is not None:
             void.append(
                 Void(modality=modality, person=record.act.person, wall_ns=record.stamp.wall_ns, why=why)
             )
@@ -120,15 +120,15 @@ def _courses(records: tuple[Record, ...], sessions: Mapping[int, Past], officers
     return Courses(held=tuple(each for course in courses.values() for each in course), void=tuple(void))
 
 
-def _against(record: CourseBegun, officers: frozenset[str], last_ns: int | None) -> str:
-    """Why an act begins no course, "" where it does."""
+def _against(record: CourseBegun, officers: frozenset[str], last_ns: int | None) -> str | None:
+    """Why an act begins no course, None where it does."""
     if record.act.public_key not in officers:
         return f"{record.act.person} is no officer of these limits, nor of the trust store"
     if last_ns is None:
         return "no session was before it"
     if record.stamp.wall_ns - last_ns < COURSE_GAP_NS:
         return f"it came {(record.stamp.wall_ns - last_ns) / 1e9:.0f} s after the last output, of {COURSE_GAP_NS / 1e9:g} s"
-    return ""
+    return None
 
 
 def _first(made: Record, modality: Modality) -> Course:

@@ -127,7 +127,20 @@ def test_a_serial_number_is_asked_for_where_the_limits_name_one():
         ("S-1", "any", "identity any, expected S-1"),
     ):
         rules = bend_rules(RULES, device=msgspec.structs.replace(device, identity=identity))
-        assert device_problem(rules, opened(serial=serial)) == problem
+        real = msgspec.structs.replace(rules, simulated=False)
+        assert device_problem(real, opened(serial=serial)) == problem
+
+
+@pytest.mark.parametrize("serial", ["4711", "", "sim-1", "SIM", "XSIM-1", " SIM-1"])
+def test_a_real_device_behind_a_simulated_endpoint_is_told_from_a_simulated_one(serial: str):
+    """A forwarder of a loopback port, or of a pseudo-terminal, would take it past the officer's signature."""
+    rules = bend_rules(RULES, device=msgspec.structs.replace(RULES.limits.device, identity="any"))
+    assert rules.simulated and device_problem(rules, opened(serial="SIM-2")) == ""
+    assert device_problem(rules, opened(serial=serial)) == (
+        f"identity {serial}, expected one of SIM-…: {rules.limits.device.endpoint} is for simulated devices"
+    )
+    nothing = msgspec.structs.replace(rules.limits.device, endpoint="none")
+    assert device_problem(bend_rules(rules, device=nothing), opened(serial=serial)) == ""
 
 
 def test_without_a_hello_no_evidence_is_good():

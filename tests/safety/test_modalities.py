@@ -301,6 +301,8 @@ def test_exposure_of_an_impossible_span_counts_as_all_of_the_train():
         assert whole.on_time_s in (0.5, 4.0)
         assert whole.n_pulses in (0, 40)
         assert whole.charge_c in (0.00025, 0.0)
+    held = hold(100.0, duration_ms=400, ramp_down_ms=100)  # so high that a microsecond less would be seen
+    assert exposure(held, -1, math.nan) == exposure(held, 500_000_000, 100.0)
 
 
 def _fits_a_frame(found: tuple[Reason, ...], effective: tuple[Row, ...]) -> None:

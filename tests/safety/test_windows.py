@@ -422,6 +422,34 @@ def test_the_first_output_is_not_before_the_gap_and_nothing_is_reserved_for_a_re
     assert world.codes(world.ask()) == set()
 
 
+@pytest.mark.parametrize("rested_s", [0.0, 0.25, 1_497.0])
+def test_a_refusal_says_how_much_of_the_gap_is_over(rested_s: float):
+    rules = msgspec.structs.replace(
+        rules_of(), history=history_with(past(WALL_NS - round(rested_s * S), on_time_s=1.0))
+    )
+    world = World(rules).armed()
+    world.ask()
+    (reason,) = world.last(Refusal).reasons
+    assert (reason.code, reason.quantity, reason.limit, reason.set_by) == (
+        "ILK-315",
+        "gap_s",
+        1500.0,
+        "spacing",
+    )
+    since_s = (world.now.wall_ns - WALL_NS) / S + rested_s
+    assert reason.value == pytest.approx(since_s, abs=1e-6)
+
+
+def test_of_a_gap_that_has_not_begun_nothing_is_over():
+    """The last output lies ahead, for the wall clock was set back."""
+    world = World(
+        msgspec.structs.replace(rules_of(), history=history_with(past(WALL_NS + 3_600 * S, on_time_s=1.0)))
+    ).armed()
+    world.ask()
+    (reason,) = world.last(Refusal).reasons
+    assert (reason.code, reason.value) == ("ILK-315", 0.0)
+
+
 def test_a_refusal_names_every_budget_with_scope_sum_limit_and_margin():
     rules = msgspec.structs.replace(
         rules_of("rtms"), history=history_with(past(WALL_NS - 4 * 3600 * S, "rtms", n_pulses=90))
