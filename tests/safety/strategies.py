@@ -118,6 +118,7 @@ def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
             yield from _lines(value, (*path, key))
 
 
+@functools.lru_cache(10_000)
 def _key(key: str) -> str:
     return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in key) + '"'
 
