@@ -141,7 +141,7 @@ def exceeded(limits: Limits, history: History, session: Session, now: Now) -> tu
     """Each budget that the session's sums exceed. A sum or a budget that is not a number is exceeded."""
     found = []
     for line in _lines(limits, history):
-        before = line.floats[line.first(now) if line.window_ns else 0]
+        before = line.floats[line.first(now)]
         if -inf < line.own(session) + before <= line.surely:
             continue
         budget = line.budget
@@ -265,7 +265,7 @@ def binding(limits: Limits, history: History, session: Session, now: Now) -> tup
 def _used(line: _Line, modality: Modality, history: History, session: Session, now: Now) -> float | None:
     """What counts against a budget, as a float to be told; None where it is no number."""
     own = line.own(session)
-    if line.floats[line.first(now) if line.window_ns else 0] == 0.0 and isfinite(own):
+    if line.floats[line.first(now)] == 0.0 and isfinite(own):
         return own
     total = _total(line, modality, history, session, now)
     return None if total is None else as_float(total)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
+from safety import windows
 from safety.earlier import PAST_NS
 from safety.events import Now
 from safety.exposures import NOTHING
@@ -76,6 +77,24 @@ def over(limits: Limits, history: History, session: Session, now: Now = T0) -> l
     return [
         (each.budget.scope, each.budget.name, each.total) for each in exceeded(limits, history, session, now)
     ]
+
+
+def test_where_nothing_was_spent_within_a_window_nothing_is_summed(monkeypatch: pytest.MonkeyPatch):
+    """Exact sums cost more than the rest of a verdict: none is made where floats show the same."""
+    history, session = history_with(past(WALL_NS - 8 * DAY_NS, on_time_s=60.0)), spending(5.0)
+    limits = msgspec.structs.replace(
+        limits_of(), budgets=tuple(each for each in limits_of().budgets if each.scope != "course")
+    )
+    wanted = {budget.scope: used for budget, used in binding(limits, history, session, T0)}
+    assert len(wanted) > 1 and over(limits, history, session) == [("course", "on_time_s", 65.0)]
+
+    def asked(line: windows._Line, *_: object) -> Fraction:
+        assert line.budget.scope == "course" or line.budget.name in ("n_sessions", "n_days")
+        return Fraction(65)
+
+    monkeypatch.setattr(windows, "_total", asked)
+    assert {b.scope: used for b, used in binding(limits, history, session, T0)} == wanted
+    assert over(limits, history, session) == [("course", "on_time_s", 65.0)]
 
 
 @pytest.mark.parametrize(("scope", "name"), [("24h", "day"), ("7d", "week")])
