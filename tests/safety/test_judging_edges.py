@@ -13,6 +13,7 @@ from safety.judging import _onset_fits as onset_fits
 from safety.judging import (
     carried,
     is_increase,
+    judge_start,
     lease_fits,
     least_output,
     may_put_out,
@@ -49,6 +50,14 @@ def test_what_runs_is_there_to_the_end_of_its_lease(left_ns: int, there: bool):
     assert (present(state, world.now) == state.running) is there
     assert present(with_running(world, ended=True), world.now) is None
     assert present(msgspec.structs.replace(state, running=None), world.now) is None
+
+
+@pytest.mark.parametrize(("left_ns", "over"), [(1, False), (0, False), (-1, True)])
+def test_after_its_lease_a_hold_begins_no_more_where_the_last_one_was(left_ns: int, over: bool):
+    world = holding(hold(0.5))
+    state = with_running(world, until_ns=world.mono_ns + left_ns)
+    against = judge_start(world.rules, state, hold(0.5), world.mono_ns, world.now)
+    assert ("ILK-305" in {each.code for each in against}) is over
 
 
 @pytest.mark.parametrize(("left_ns", "there"), [(TAKEOVER_NS, True), (TAKEOVER_NS - 1, False)])
