@@ -14,6 +14,7 @@ from controller.ledger_report.facts import Greatest, greatest
 from controller.ledger_report.reading import Material
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.words import SCOPES, budget_words, drifted, few, shortened
+from safety.history import date_of
 from safety.limit_values import Budget
 
 NEVER_OPENED: Final = "Nothing was ever stopped: the device was never opened."
@@ -106,7 +107,8 @@ def dose(material: Material) -> str:
                 "source of the budget",
             ),
             [_spent(each) for each in lines],
-            "Earlier sessions: of this participant, within that time, as the store told them at the start. Of this session: "
+            f"{_which_course(material)}Earlier sessions: of this participant, within that time, as the store told them at "
+            "the start. Of this session: "
             "confirmed by the device; permitted; and reserved, which counts as spent while it runs, and for good after a "
             "crash. In all: earlier and reserved. A dash: no sum (each pulse and train begins anew), or not known because "
             "the decisions could not be reproduced.",
@@ -114,6 +116,17 @@ def dose(material: Material) -> str:
         ),
         *drawn,
     )
+
+
+def _which_course(material: Material) -> str:
+    """A sentence on the course that the budgets of the whole course are of; nothing before its first session."""
+    rules = material.genesis.rules
+    for course in rules.history.courses:
+        if course.modality == rules.limits.modality:
+            by = f", begun by {course.begun_by}" if course.begun_by else ""
+            since = date_of(rules.history, course.since_wall_ns) if course.since_wall_ns else ""
+            return f"This is course {course.number}{by}{since and f' on {since}'}. "
+    return ""
 
 
 def _spent(each: DoseLine) -> tuple[str, ...]:

@@ -77,6 +77,26 @@ def test_a_budget_that_was_overrun_is_told_first(tmp_path: Path):
     assert "Did the dose stay within its budgets? NO: time of output, 7 days" in words
 
 
+def test_the_course_is_named_with_who_began_it_and_when(tmp_path: Path):
+    material = earlier_sessions(tmp_path, WEEK)
+    assert "This is course 1. Earlier sessions:" in words_of(render(material))[0]
+    rules = material.genesis.rules
+    (course,) = rules.history.courses
+    second = msgspec.structs.replace(course, number=2, since_wall_ns=WALL_NS, begun_by="<eve>")
+    other = msgspec.structs.replace(second, modality="rtms", number=7)
+    for courses, said in (
+        ((other, second), "This is course 2, begun by <eve> on 2026-05-28. Earlier sessions:"),
+        ((other,), "reproduced"),
+    ):
+        history = msgspec.structs.replace(rules.history, courses=courses)
+        genesis = msgspec.structs.replace(
+            material.genesis, rules=msgspec.structs.replace(rules, history=history)
+        )
+        words = words_of(render(replace(material, genesis=genesis)))[0]
+        assert said in words and "course 7" not in words
+        assert ("This is course" in words) is (courses != (other,))
+
+
 def test_what_is_no_sum_is_no_number(tmp_path: Path):
     each_train = msgspec.structs.replace(WEEK, scope="train")
     line = by_scope(doses_of(earlier_sessions(tmp_path, each_train)))["train", "on_time_s"]
