@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from drivers.capabilities import Envelope
 from drivers.stimulation import Modality
 from safety.modalities import Declared, bounds, quantities_of
-from tests.safety.strategies import MODALITIES, caps_of, limits_of
+from tests.safety.strategies import MODALITIES, caps_of, limits_of, valid_train
 
 TACS = limits_of("tacs")
 CAPS = caps_of("tacs")
@@ -102,3 +102,13 @@ def test_an_end_that_is_no_number_lets_nothing_through(layer: str, end: float):
     limits = msgspec.structs.replace(TACS, rows=(*TACS.rows, endless))
     assert bounds.inside_layers(declared, 0.5, TACS) and not bounds.inside_layers(declared, 0.5, limits)
     assert not bounds.passes(declared, 0.5, limits, CAPS)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_a_train_of_the_file_s_own_kind_has_nothing_against_its_kind(modality: Modality):
+    train, limits, caps = valid_train(modality), limits_of(modality), caps_of(modality)
+    assert bounds.check_kind(train, limits, caps) == ()
+    for elsewhere in (limits_of("rtms" if modality != "rtms" else "tacs"), None):
+        device = caps if elsewhere is not None else msgspec.structs.replace(caps, modalities=())
+        (reason,) = bounds.check_kind(train, elsewhere or limits, device)
+        assert reason.code == bounds.WRONG_KIND

@@ -401,6 +401,9 @@ def test_after_too_many_days_the_next_session_may_begin_a_day_later(offset_s: in
     assert next_start_wall_ns(capped, today, at(noon)) == noon  # today counts already
     yesterday = history_with(past(noon - DAY_NS, on_time_s=1.0), utc_offset_s=offset_s)
     assert next_start_wall_ns(capped, yesterday, at(noon)) == 20_001 * DAY_NS - offset_s * S
+    once_a_day = msgspec.structs.replace(capped, budgets=(*limits_of(sessions=1).budgets, capped.budgets[-1]))
+    # No second session before tomorrow, and tomorrow would be the second day: the day after it.
+    assert next_start_wall_ns(once_a_day, today, at(noon)) == 20_002 * DAY_NS - offset_s * S
 
 
 PASTS = st.lists(
