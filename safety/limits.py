@@ -239,13 +239,13 @@ def _read_end(row: Table, key: str, declared: Declared, about: str) -> float:
 
 def _read_provenance(row: Table, unit: str) -> tuple[str, str, str, Status]:
     """Unit, source, edition, status: what makes a number a limit."""
-    known: tuple[Status, ...] = ("verified", "unverified")
+    known: tuple[Status, ...] = ("unverified", "verified")
     row.choice("unit", (unit,))  # this word or a problem
     return (
         unit,
         row.text("source", "where the number comes from, on one line"),
         row.text("edition", "the edition of the source, on one line"),
-        row.choice("status", known) or "unverified",
+        row.word("status", known),
     )
 
 

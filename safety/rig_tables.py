@@ -98,7 +98,7 @@ def read_people(table: Table) -> tuple[Person, ...]:
         person = table.table(name, "a table with role, public_key and salt")
         if not NAME.fullmatch(name):
             table.refuse(name, "a person's name from A-Z a-z 0-9 _ -, at most 64")
-        role = person.choice("role", ROLES) or "officer"
+        role = person.word("role", ROLES)
         public_key = person.text("public_key", "64 hex digits, lower case (Ed25519)", PUBLIC_KEY)
         if public_key and is_weak(public_key):
             person.refuse(
@@ -143,7 +143,7 @@ def read_response(table: Table) -> ResponseLimits:
     known: tuple[Direction, ...] = ("falls", "rises")
     refuse = table.integer("windows_refuse", 1, 100, "windows of the wrong sign: no increase from then on")
     response = ResponseLimits(
-        expected=table.choice("expected", known) or "falls",
+        expected=table.word("expected", known),
         dead_band=table.number("dead_band", 0.0, 1e6, "in the unit of the biomarker that the policy acts on"),
         window_ms=table.integer(
             "window_ms", 1000, 600_000, "ms: longer than a pulse train and its interval together"

@@ -89,6 +89,11 @@ class Table:
         self.refuse(key, " or ".join(f'"{option}"' for option in options))
         return None
 
+    def word(self, key: str, options: tuple[Choice, ...]) -> Choice:
+        """The option that the value equals, the first (reported) where it equals none."""
+        found = self.choice(key, options)
+        return options[0] if found is None else found
+
     def integer(self, key: str, low: int, high: int, about: str = "") -> int:
         value = self._take(key)
         if type(value) is int and low <= value <= high:

@@ -286,9 +286,11 @@ def next_start_wall_ns(limits: Limits, history: History, now: Now) -> int | None
     ends = [each.last_wall_ns for each in history.past]
     candidates = [now.wall_ns, *(now.wall_ns + left_ns for _, left_ns in waits(limits, history, now.wall_ns))]
     candidates += (end + window for end in ends for window in WINDOW_NS.values())
-    midnight = _day(history, now.wall_ns) + 1
-    candidates += ((midnight + n) * DAY_NS - history.utc_offset_s * 1_000_000_000 for n in range(2))
-    for wall_ns in sorted(each for each in candidates if now.wall_ns <= each < NEVER_NS):
+    tomorrow = _day(history, now.wall_ns) + 1
+    candidates += (
+        day * DAY_NS - history.utc_offset_s * 1_000_000_000 for day in (tomorrow, tomorrow + 1)
+    )  # the day after a day without output begins a row anew
+    for wall_ns in sorted(each for each in candidates if each >= now.wall_ns):
         then = msgspec.structs.replace(now, wall_ns=wall_ns)
         if not waits(limits, history, wall_ns) and all(
             _has_room(budget, limits.modality, history, then) for budget in budgets_in_force(limits)

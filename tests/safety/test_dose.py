@@ -27,6 +27,8 @@ from safety.exposures import NOTHING, covers, greatest, minus, per_pulse, plus, 
 from safety.modalities import Exposure
 from safety.requests import _room
 from tests.safety.bench_device import MS
+from tests.safety.examples.ctbs import segment
+from tests.safety.examples.tbs import bursts
 from tests.safety.strategies import hold, pulses
 from tests.safety.world import LONG, T0, World, rules_of
 
@@ -208,6 +210,22 @@ def test_the_next_block_is_asked_for_before_half_is_used(left: Exposure, low: bo
         running_low(Dose(reserved=left, marked_ns=T, coming_after=2), hold(amplitude_ma_pp=1.0), T) is False
     )
     assert running_low(Dose(), pulses(), T) is False
+
+
+@pytest.mark.parametrize(
+    ("n_pulses", "marked_ms", "low"), [(29, 0, True), (30, 0, False), (31, 0, False), (30, 10**6, False)]
+)
+def test_the_next_segment_of_a_train_is_asked_for_before_it_is_needed(
+    n_pulses: int, marked_ms: int, low: bool
+):
+    """A train of one piece is reserved whole; of one in segments another lies ahead, however old the block is."""
+    train = segment()  # ten bursts of three pulses
+    granted = Exposure(on_time_s=2.0, charge_c=0.0, n_pulses=30)
+    had = Dose(
+        granted=granted, reserved=Exposure(on_time_s=9.0, charge_c=0.0, n_pulses=30 + n_pulses), marked_ns=T
+    )
+    assert running_low(had, train, T + marked_ms * MS) is low
+    assert running_low(had, bursts(), T + marked_ms * MS) is False
 
 
 def test_an_unknown_budget_is_a_broken_invariant():

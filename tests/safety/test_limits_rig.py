@@ -62,6 +62,10 @@ def test_people():
     twins = document("tacs")
     twins["people"]["bob"]["public_key"] = KEYS["ann"]
     assert len(key_lines(twins, ("people", "bob", "public_key"))) == 1
+    without = document("tacs")
+    for name in ("ann", "bob"):
+        without["people"][name]["public_key"] = "no key"
+    assert [line for line in problems(without) if "another person" in line] == []
     for name in ("two words", "", "x" * 65, "a.b"):
         doc = document("tacs")
         doc["people"][name] = {**doc["people"]["bob"], "public_key": "c" * 64}

@@ -149,3 +149,13 @@ def test_every_key_that_nobody_asked_for_is_told_and_what_is_known_listed():
     asked.integer("a", 0, 9)
     asked.close()
     assert problems.lines == ("limits.toml: key t.c: found 3, expected no such key here (known: a, b)",)
+
+
+@pytest.mark.parametrize(
+    ("value", "taken", "lines"),
+    [("one", "one", ()), ("two", "two", ()), (3, "one", ('found 3, expected "one" or "two"',))],
+)
+def test_a_word_that_is_none_of_them_is_told_and_the_first_is_taken(
+    value: object, taken: str, lines: tuple[str, ...]
+):
+    assert said(lambda t: t.word("a", ("one", "two")), a=value) == (taken, lines)
