@@ -163,7 +163,7 @@ def _read(root: Table, digest: str) -> Limits:
         spacing=spacing,
         watch=read_watch(root.table("watch")),
         response=read_response(root.table("response")),
-        unverified=_unverified(modality, rows, budgets, spacing),
+        unverified=() if modality is None else _unverified(modality, rows, budgets, spacing),
         digest=digest,
     )
     _check_dates(limits, file, inputs)
@@ -359,14 +359,12 @@ def _read_gap(table: Table, declared: DeclaredSpacing) -> Spacing:
 
 
 def _unverified(
-    modality: Modality | None,
+    modality: Modality,
     rows: tuple[Limit, ...],
     budgets: tuple[Budget, ...],
     spacing: tuple[Spacing, ...],
 ) -> tuple[str, ...]:
     """Every number, of code and of file, that nobody has checked against its source."""
-    if modality is None:
-        return ()
     named: list[tuple[str, Status]] = [
         *((f"absolute.{declared.name}", declared.status) for declared in quantities_of(modality)),
         *((f"absolute.{each.scope}.{each.name}", each.status) for each in budgets_of(modality)),

@@ -109,7 +109,6 @@ def read_people(table: Table) -> tuple[Person, ...]:
         salt = person.text("salt", "32 hex digits, lower case", SALT)
         person.close()
         people.append(Person(name=name, role=role, public_key=public_key, salt=salt))
-    table.close()
     if not any(person.role == "operator" for person in people):
         table.refuse_all("no operator", 'at least one person whose role is "operator"')
     return tuple(people)
