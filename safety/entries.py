@@ -26,6 +26,7 @@ from safety.state import (
     ToDevice,
     ToPerson,
     ToStore,
+    TrippedAlso,
     Unlatch,
     Watch,
 )
@@ -156,7 +157,7 @@ def written(effect: Effect) -> str:
             return f"refusal {refusal.id} " + _json.encode(refusal.reasons).decode()
         case ToController(message=Permit() as permit):
             return f"permit {permit.id} until {permit.lease_until_ns}"
-        case Latch(code=code, text=text):
+        case Latch(code=code, text=text) | TrippedAlso(code=code, text=text):
             return f"trip {code} {text}"
         case MarkArmed():
             return "mark armed"

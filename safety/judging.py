@@ -10,7 +10,7 @@ from safety.events import Now
 from safety.exposures import NOTHING
 from safety.history import date_of
 from safety.limit_values import is_iso_date
-from safety.messages import Allowed, Reason, Refusal, Request, Row
+from safety.messages import Allowed, Evidence, Reason, Refusal, Request, Row
 from safety.modalities import (
     Exposure,
     Facts,
@@ -28,7 +28,7 @@ from safety.response import is_response, refuses_increase
 from safety.safing import tell
 from safety.state import Effect, Rules, Running, State
 from safety.trips import REFUSALS
-from safety.watchdogs import evidence_trouble
+from safety.watchdogs import evidence_trouble, is_passing
 from safety.windows import Session, binding, waits
 
 ONSET_AHEAD_NS = 1_000_000_000
@@ -220,13 +220,23 @@ def least_output(running: Running | None, at_ns: int) -> float:
 
 def _judge_up(rules: Rules, state: State, request: Request, now: Now) -> list[Reason]:
     """What a rise, a renewal or a new train needs beyond the limits."""
-    reasons: list[Reason] = []
-    trouble = evidence_trouble(rules, state, request.evidence, now)
-    if trouble is not None:
-        reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
+    reasons = _judge_evidence(rules, state, request, (request.evidence,), now)
     if state.asked is not None or state.firing is not None:
         reasons.append(reason("ILK-302"))
     return reasons + judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns), now)
+
+
+def _judge_evidence(
+    rules: Rules, state: State, request: Request, seen: tuple[Evidence | None, ...], now: Now
+) -> list[Reason]:
+    """The first of these that nothing may rest on. A hold goes on as it is while a blink passes."""
+    running = carried(state, now.mono_ns)
+    goes_on_as_it_is = running is not None and request.onset_at_ns == 0 and request.train == running.train
+    for evidence in seen:
+        trouble = evidence_trouble(rules, state, evidence, now)
+        if trouble is not None and not (goes_on_as_it_is and is_passing(state.watch, trouble, now)):
+            return [Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}")]
+    return []
 
 
 def judge_start(rules: Rules, state: State, train: Train, start_ns: int, now: Now) -> list[Reason]:
@@ -270,11 +280,7 @@ def judge_again(rules: Rules, state: State, request: Request, now: Now) -> tuple
         return (reason("ILK-301"),)
     reasons = list(check(request.train, rules.limits, state.capabilities, facts_now(rules, state, now)))
     if not steps_down(state, request, now):
-        for evidence in (request.evidence, state.watch.evidence):
-            trouble = evidence_trouble(rules, state, evidence, now)
-            if trouble is not None:
-                reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
-                break
+        reasons += _judge_evidence(rules, state, request, (request.evidence, state.watch.evidence), now)
         reasons += judge_start(rules, state, request.train, max(request.onset_at_ns, now.mono_ns), now)
     return tuple(reasons)
 

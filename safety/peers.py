@@ -14,8 +14,8 @@ FRAME_BYTES_MAX = 16_384  # the longest message of a controller is a Request of 
 UNSENT_MAX = 1_048_576
 BACKLOG = 1024  # of connections that wait for the next turn; the kernel refuses what comes beyond it
 # What one turn of the loop reads of one connection. Small, so that whoever writes without end takes a few milliseconds
-# of each turn and not the time of STOP: a frame costs up to a tenth of one.
-CONTROLLER_BYTES = 4096
+# of each turn and not the time of STOP: five of the shortest requests, of which the costliest take a millisecond each.
+CONTROLLER_BYTES = 1024
 PERSON_BYTES = 1024
 _CREDENTIALS = struct.Struct("3i")
 SO_PEERGROUPS = 59  # socket(7), since Linux 4.13; Python has no name for it

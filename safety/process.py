@@ -61,6 +61,7 @@ from safety.state import (
     ToDevice,
     ToPerson,
     ToStore,
+    TrippedAlso,
     Unlatch,
 )
 from safety.wire import act_of, event_of
@@ -435,7 +436,7 @@ class Process:
                 case OpenRelay():
                     if self._relay is not None and not self._relay.open():
                         self._relay_lost("it could not be told to open")
-                case MarkArmed() | Latch() | Unlatch() | ToStore():
+                case MarkArmed() | Latch() | TrippedAlso() | Unlatch() | ToStore():
                     pass  # for the ledger, and for what its thread keeps of rig and participant
                 case EndProcess(status=status):
                     self._status = status

@@ -22,6 +22,7 @@ from safety.state import (
     ToController,
     ToDevice,
     ToPerson,
+    TrippedAlso,
     Unlatch,
 )
 from safety.trips import How, TripKind
@@ -121,17 +122,25 @@ def rest_from(rules: Rules, state: State, ended_ns: int) -> State:
 
 
 def trip(rules: Rules, state: State, kind: TripKind, detail: str, now: Now) -> Step:
-    """Latch to safe. The first reason is kept; a later one may only make a ramp a cut."""
-    if state.phase == "TRIPPED":
-        ramping = state.stopping is not None and state.stopping.how == "ramp"
-        return stop_device(rules, state, "cut", now) if ramping and kind.how == "cut" else Step(state)
-    stopped = stop_device(rules, state, kind.how, now)
+    """Latch to safe. The first reason is kept; a later one is told once, and may only make a ramp a cut."""
     text = f"{kind.text}: {detail}" if detail else kind.text
+    if state.phase == "TRIPPED":
+        return _trip_also(rules, state, kind, text, now)
+    stopped = stop_device(rules, state, kind.how, now)
     said = Trip(code=kind.code, text=text, remedy=kind.remedy)
     changed = to_phase(stopped.state, "TRIPPED", kind.code, text)
     tripped = msgspec.structs.replace(changed.state, trip=kind.code, trip_text=text, marked=True)
     latch = Latch(code=kind.code, text=text)
     return Step(tripped, (*stopped.effects, latch, *tell(state, said), *changed.effects))
+
+
+def _trip_also(rules: Rules, state: State, kind: TripKind, text: str, now: Now) -> Step:
+    ramping = state.stopping is not None and state.stopping.how == "ramp"
+    step = stop_device(rules, state, "cut", now) if ramping and kind.how == "cut" else Step(state)
+    if kind.code in (state.trip, *state.also):
+        return step
+    noted = msgspec.structs.replace(step.state, also=(*state.also, kind.code))
+    return Step(noted, (*step.effects, TrippedAlso(code=kind.code, text=text)))
 
 
 def press_stop(rules: Rules, state: State, source: str, ends: bool, now: Now) -> Step:

@@ -170,6 +170,7 @@ class State(Value, frozen=True):
     stopping: Stopping | None = None
     trip: str = ""
     trip_text: str = ""
+    also: tuple[str, ...] = ()
     bad_frames: int = 0
     troubles: tuple[LedgerTrouble, ...] = ()
     ending: bool = False
@@ -219,6 +220,13 @@ class Latch(Value, frozen=True, tag="latch"):
     text: str
 
 
+class TrippedAlso(Value, frozen=True, tag="tripped_also"):
+    """What would have tripped it, had it not tripped already: the first reason stays, and the ledger has them all."""
+
+    code: str
+    text: str
+
+
 class Unlatch(Value, frozen=True, tag="unlatch"):
     """An orderly end, or a named person's reset: the next start may arm."""
 
@@ -231,5 +239,5 @@ class EndProcess(Value, frozen=True, tag="end_process"):
     status: int
 
 
-Mark = MarkArmed | Latch | Unlatch | ToStore
+Mark = MarkArmed | Latch | TrippedAlso | Unlatch | ToStore
 Effect = ToDevice | ToController | ToPerson | PetRelay | OpenRelay | Mark | EndProcess

@@ -103,16 +103,17 @@ def evidence_trouble(rules: Rules, state: State, evidence: Evidence | None, now:
     # A CRC that stands still is data that stand still (`Evidence.crc`): they are as old as its last change.
     if watch.crc_ns and now.mono_ns - watch.crc_ns > limits.data_age_ms * 1_000_000:
         return trips.EEG_FROZEN
-    if not limits.clean_fraction_min <= evidence.clean_fraction <= 1.0:
-        return trips.EEG_UNCLEAN
-    return _rate_trouble(limits.rate_tolerance_pct, hello.sfreq_hz, watch, evidence, now)
+    off = _rate_trouble(limits.rate_tolerance_pct, hello.sfreq_hz, watch, evidence, now)
+    if off is None and not limits.clean_fraction_min <= evidence.clean_fraction <= 1.0:
+        return trips.EEG_UNCLEAN  # the last, for it alone may pass
+    return off
 
 
 def _rate_trouble(
     tolerance_pct: float, sfreq_hz: float, watch: Watch, evidence: Evidence, now: Now
 ) -> TripKind | None:
     """Count against elapsed time x rate, two-sided, over four to eight seconds."""
-    if not 0 <= evidence.n_samples <= COUNT_MAX:
+    if not (0 <= evidence.n_samples <= COUNT_MAX and 0 <= watch.previous_samples <= COUNT_MAX):
         return trips.EEG_RATE
     if watch.previous_ns == 0:
         return None
@@ -140,9 +141,13 @@ def overdue(rules: Rules, state: State, now: Now) -> TripKind | None:
     if now.wall_ns > state.armed_until_wall_ns:
         return trips.ARMING_EXPIRED
     trouble = evidence_trouble(rules, state, watch.evidence, now)
-    if trouble == trips.EEG_UNCLEAN and mono - watch.clean_ns <= UNCLEAN_NS:
-        return None  # no increase may rest on it; a blink or a pulse's artefact alone ends nothing
-    return trouble
+    return None if is_passing(watch, trouble, now) else trouble
+
+
+def is_passing(watch: Watch, trouble: TripKind | None, now: Now) -> bool:
+    """Whether too little is clean, but not for long: a blink, or a pulse's artefact. Nothing may rise on it, and it alone
+    ends nothing."""
+    return trouble == trips.EEG_UNCLEAN and now.mono_ns - watch.clean_ns <= UNCLEAN_NS
 
 
 def clocks_apart(watch: Watch, now: Now) -> TripKind | None:

@@ -296,15 +296,17 @@ def _phases(genesis: Genesis, entries: Sequence[Entry], states: Sequence[State])
             if index < len(states):
                 code, text = states[index].trip, states[index].trip_text
             else:
-                code, text = next(map(_trip_of, filter(_is_trip, entry.effects)), (code, text))
+                code, text = next(map(trip_of, filter(is_trip, entry.effects)), (code, text))
         found.append(PhaseAt(t_ns=entry.now.mono_ns, phase=entry.after, code=code, text=text))
     return tuple(found)
 
 
-def _is_trip(effect: str) -> bool:
+def is_trip(effect: str) -> bool:
+    """Whether an effect in words is a trip, the first or a later one."""
     return effect.startswith("trip ")
 
 
-def _trip_of(effect: str) -> tuple[str, str]:
+def trip_of(effect: str) -> tuple[str, str]:
+    """Code and text of a trip in words."""
     code, _, text = effect.removeprefix("trip ").partition(" ")
     return code, text

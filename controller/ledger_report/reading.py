@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.finished.ledger import RunLedger, limits_in_force, line_of, read_ledger
+from controller.finished.ledger import RunLedger, is_trip, limits_in_force, line_of, read_ledger, trip_of
 from controller.finished.values import LimitLine
 from controller.ledger_report.facts import seconds
 from controller.ledger_report.words import utc
@@ -31,8 +31,17 @@ class Material:
 
     @property
     def trips(self) -> list[tuple[float, str, str]]:
-        """Seconds, code and text of each trip."""
-        return [(self.at_s(at.t_ns), at.code, at.text) for at in self.ledger.phases if at.phase == "TRIPPED"]
+        """Seconds, code and text of each trip, and of what tripped while it was latched already."""
+        latched = [
+            (self.at_s(at.t_ns), at.code, at.text) for at in self.ledger.phases if at.phase == "TRIPPED"
+        ]
+        also = [
+            (self.at_s(entry.now.mono_ns), *trip_of(effect))
+            for entry in self.entries
+            if entry.before == "TRIPPED"
+            for effect in filter(is_trip, entry.effects)
+        ]
+        return sorted(latched + also)
 
     def utc(self, at_s: float) -> str:
         """Time of day, UTC, so many seconds after the first entry and by its wall clock."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
+from controller.finished.ledger import is_trip, trip_of
 from controller.finished.values import Slice
 from controller.ledger_report.facts import seconds
 from drivers.link import Status
@@ -82,8 +83,8 @@ def _stop(genesis: Genesis, entries: Sequence[Entry], n: int, slices: Sequence[S
     entry = entries[n]
     code, why = "", event_words(entry.event)
     for effect in entry.effects:
-        if effect.startswith("trip "):
-            code, _, why = effect.removeprefix("trip ").partition(" ")
+        if is_trip(effect):
+            code, why = trip_of(effect)
     at_ns = entry.now.mono_ns
     ended = [
         each.end_ns

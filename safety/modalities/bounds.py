@@ -23,6 +23,7 @@ from safety.modalities.reasons import ABOVE, BELOW, NO_LIMIT, NOT_A_NUMBER, OFF_
 from safety.remembering import Remembered
 
 INTEGER_MAX = 2**53  # beyond it a float no longer tells neighbouring integers apart
+PLAIN_LEAST, PLAIN_MOST = 1e-9, 1e9  # own choice: a thousand times beyond every absolute bound
 ZERO = Fraction(0)
 GREATEST = Fraction(float_info.max)
 STEP_TOLERANCE = Fraction(1, 10**9)  # relative; covers how a policy rounds to a step in floats, and no more
@@ -44,6 +45,12 @@ def is_number(value: object, *, integer: bool) -> TypeGuard[int | float]:
     if type(value) is int:
         return -INTEGER_MAX <= value <= INTEGER_MAX
     return type(value) is float and isfinite(value) and not integer
+
+
+def is_plain(value: object, *, integer: bool) -> TypeGuard[int | float]:
+    """Whether `value` is a number that some device could be asked for: with a huge exponent it would cost time as a
+    rational, and mean nothing."""
+    return is_number(value, integer=integer) and (value == 0 or PLAIN_LEAST <= abs(value) <= PLAIN_MOST)
 
 
 @lru_cache(maxsize=4096)
@@ -141,11 +148,18 @@ def device_bound(declared: Declared, caps: Capabilities) -> Bound | None:
 
 
 def check_value(declared: Declared, value: object, limits: Limits, caps: Capabilities) -> list[Reason]:
-    """Every layer that refuses an asked value, the device and its step among them."""
+    """Every layer that refuses an asked value, the device and its step among them; what none of them refuses is plain."""
     if not is_number(value, integer=declared.integer):
         return [not_a_number(declared, value)]
     if passes(declared, value, limits, caps):
         return []
+    refused = _check_layers(declared, value, limits, caps)
+    return (
+        refused if refused or is_plain(value, integer=declared.integer) else [not_a_number(declared, value)]
+    )
+
+
+def _check_layers(declared: Declared, value: float, limits: Limits, caps: Capabilities) -> list[Reason]:
     number = exact(value)
     reasons = check_exact(declared, number, limits)
     bound = device_bound(declared, caps)
@@ -178,7 +192,7 @@ def passes(declared: Declared, value: float, limits: Limits, caps: Capabilities)
     envelope = caps.envelopes.get(declared.name)
     if envelope is None or not _usable(envelope) or not inside_layers(declared, value, limits):
         return False
-    inside = envelope.low <= value <= envelope.high
+    inside = is_plain(value, integer=False) and envelope.low <= value <= envelope.high
     return inside and (envelope.step <= 0 or is_on_step(value, envelope.low, envelope.step))
 
 
@@ -241,7 +255,7 @@ def on_step(number: Fraction, step: Fraction, low: Fraction = ZERO) -> bool:
 
 def not_a_number(declared: Declared, value: object) -> Reason:
     """The refusal of what cannot be compared; its own value stays out of the numeric fields."""
-    kind = "an integer" if declared.integer else "a finite number"
+    kind = "an integer" if declared.integer else f"0 or a number from {PLAIN_LEAST:g} to {PLAIN_MOST:g}"
     return reason(
         NOT_A_NUMBER,
         f"{declared.name} is {shown(value)}, expected {kind} of {declared.unit}",

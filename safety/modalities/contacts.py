@@ -9,7 +9,7 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import Train
 from safety.limit_values import Limits
 from safety.messages import Reason
-from safety.modalities.bounds import as_float, exact, is_number, shown
+from safety.modalities.bounds import as_float, exact, is_plain, shown
 from safety.modalities.reasons import OUTPUTS, reason
 from safety.remembering import Remembered
 
@@ -79,4 +79,4 @@ def listed(names: list[str]) -> str:
 
 def is_share(share: float) -> bool:
     """Whether an output carries a part of the amplitude that can be told."""
-    return is_number(share, integer=False) and share != 0
+    return is_plain(share, integer=False) and share != 0

@@ -27,6 +27,7 @@ from safety.modalities.bounds import (
     device_bound,
     exact,
     is_number,
+    is_plain,
     outside,
     shown,
 )
@@ -110,9 +111,9 @@ def phases_of(carrier: Pulses) -> Phases | None:
         carrier.second_width_us,
         carrier.rate_hz,
     )
-    if not all(is_number(number, integer=False) for number in (*numbers, carrier.rate_in_burst_hz)):
+    if not all(is_plain(number, integer=False) for number in (*numbers, carrier.rate_in_burst_hz)):
         return None
-    if not is_number(carrier.pulses_per_burst, integer=True):
+    if not is_plain(carrier.pulses_per_burst, integer=True):
         return None
     found = Phases(
         amplitude_ma=exact(carrier.amplitude_ma),

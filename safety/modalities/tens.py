@@ -16,7 +16,7 @@ from drivers.stimulation import Hold, Pulses, Train
 from safety.limit_values import Limits
 from safety.messages import Reason
 from safety.modalities import skin
-from safety.modalities.bounds import as_float, check_exact, exact, is_number
+from safety.modalities.bounds import as_float, check_exact, exact, is_number, is_plain
 from safety.modalities.quantities import Facts
 from safety.modalities.reasons import ATTENTION, FACT_MISSING, TIMING, reason
 from safety.modalities.tens_numbers import (
@@ -45,10 +45,10 @@ def carried(train: Train) -> Pulses | None:
     it = wave.carrier
     positive = (it.width_us, it.second_width_us, it.rate_hz, it.rate_in_burst_hz)
     usable = (
-        all(is_number(number, integer=False) and number > 0 for number in positive)
-        and is_number(it.gap_us, integer=False)
+        all(is_plain(number, integer=False) and number > 0 for number in positive)
+        and is_plain(it.gap_us, integer=False)
         and it.gap_us >= 0
-        and is_number(it.pulses_per_burst, integer=True)
+        and is_plain(it.pulses_per_burst, integer=True)
         and it.pulses_per_burst > 0
     )
     return it if usable else None

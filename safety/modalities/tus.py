@@ -25,6 +25,7 @@ from safety.modalities.bounds import (
     effective_rows,
     exact,
     is_number,
+    is_plain,
     layers,
     shown,
     within,
@@ -128,7 +129,7 @@ def _check_timing(wave: Sonication) -> list[Reason]:
         wave.train_interval_ms,
         wave.sonication_ms,
     )
-    if not all(is_number(each, integer=True) and each > 0 for each in times):
+    if not all(is_plain(each, integer=True) and each > 0 for each in times):
         return [reason(NESTING, "a time that is zero or no whole number")]
     pulse_us, interval_us, train_us, repeat_us, whole_us = (*times[:2], *(1000 * each for each in times[2:]))
     nested = (
@@ -153,12 +154,12 @@ def _check_timing(wave: Sonication) -> list[Reason]:
 def _check_pressure(wave: Sonication, limits: Limits, *, timed: bool) -> list[Reason]:
     """What follows from the pressure; a number that is none was refused already."""
     transmission = positive(limits.inputs.transmission)
-    if transmission is None or not is_number(wave.amplitude_mpa_water, integer=False):
+    if transmission is None or not is_plain(wave.amplitude_mpa_water, integer=False):
         return []
     water_mpa = abs(exact(wave.amplitude_mpa_water))
     brain_mpa = water_mpa * transmission
     reasons: list[Reason] = []
-    if is_number(wave.frequency_khz, integer=False) and wave.frequency_khz > 0:
+    if is_plain(wave.frequency_khz, integer=False) and wave.frequency_khz > 0:
         index = physics.mechanical_index(brain_mpa, exact(wave.frequency_khz))
         reasons += check_exact(MECHANICAL_INDEX, index, limits)
     isppa, duty = physics.isppa_w_cm2(brain_mpa), physics.duty(wave) if timed else Fraction(0)

@@ -202,7 +202,8 @@ def test_a_second_stop_and_one_that_nobody_confirms_have_lines_of_their_own(tmp_
     world.run_ms(400)
     found = of(write(tmp_path, world))
     first, second = stops_of(found.genesis, found.entries, found.ledger.slices)
-    assert (first.code, second.code) == ("ILK-001", "")
+    assert (first.code, second.code) == ("ILK-001", "ILK-002")
+    assert [code for _, code, _ in found.trips] == ["ILK-001", "ILK-002"]
     assert math.isnan(first.zero_ms)
     assert second.relay_ms == pytest.approx(1.0)  # a cut opens at once
     page = render(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from unittest import mock
 
@@ -112,3 +113,25 @@ def test_a_train_of_the_file_s_own_kind_has_nothing_against_its_kind(modality: M
         device = caps if elsewhere is not None else msgspec.structs.replace(caps, modalities=())
         (reason,) = bounds.check_kind(train, elsewhere or limits, device)
         assert reason.code == bounds.WRONG_KIND
+
+
+@pytest.mark.parametrize(
+    ("value", "codes"),
+    [
+        (1e-9, []), (math.nextafter(1e-9, 0), [bounds.NOT_A_NUMBER]), (5e-324, [bounds.NOT_A_NUMBER]), (0.0, []),
+        (1e9, []), (math.nextafter(1e9, math.inf), [bounds.NOT_A_NUMBER]), (1e300, [bounds.NOT_A_NUMBER]),
+    ],
+)  # fmt: skip
+def test_a_number_with_a_huge_exponent_is_none_though_every_layer_had_room_for_it(
+    value: float, codes: list[str]
+):
+    declared = dataclasses.replace(ASKED[0], high=1e301)
+    rows = tuple(
+        msgspec.structs.replace(row, high=1e301) if row.quantity == declared.name else row
+        for row in TACS.rows
+    )
+    limits = msgspec.structs.replace(TACS, rows=rows)
+    wide = CAPS.envelopes | {declared.name: Envelope(low=0.0, high=1e301, step=0.0)}
+    caps = msgspec.structs.replace(CAPS, envelopes=wide)
+    assert [each.code for each in bounds.check_value(declared, value, limits, caps)] == codes
+    assert bounds.passes(declared, value, limits, caps) is not bool(codes)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from drivers.link import Fire, Prepare, Prepared
 from drivers.stimulation import Output
+from safety.judging import judge
 from safety.messages import Allowed, Refusal
+from safety.watchdogs import UNCLEAN_NS
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
 from tests.safety.world import tripped
@@ -27,15 +30,39 @@ def test_a_step_down_goes_at_once_even_while_another_request_is_under_way():
     assert len(world.calls(Fire)) == 1  # the older one is never fired
 
 
-def test_a_step_down_needs_no_evidence_and_a_renewal_does():
+def test_while_a_blink_passes_a_hold_goes_on_or_down_and_no_other_way():
     world = holding(ms=200)
     world.clean_fraction = 0.0
     world.run_ms(20)
-    assert world.codes(world.ask(hold(amplitude_ma_pp=1.0))) == {"ILK-306"}
+    assert world.codes(world.ask(hold(amplitude_ma_pp=1.01))) == {"ILK-306"}
     assert world.codes(world.ask(hold(amplitude_ma_pp=1.0, duration_ms=399))) == {"ILK-306"}
+    assert world.codes(world.ask(hold(amplitude_ma_pp=1.0))) == set()
+    world.run_ms(60)
     assert world.codes(world.ask(hold(amplitude_ma_pp=0.99))) == set()
     world.run_ms(60)
     assert world.phase == "ARMED"
+
+
+@pytest.mark.parametrize(("for_ns", "goes_on"), [(UNCLEAN_NS, True), (UNCLEAN_NS + 1, False)])
+def test_what_does_not_pass_in_two_seconds_is_no_blink(for_ns: int, goes_on: bool):
+    world = holding(ms=200)
+    world.clean_fraction = 0.0
+    world.run_ms(20)
+    unclean = msgspec.structs.replace(world.state.watch, clean_ns=world.mono_ns - for_ns)
+    state = msgspec.structs.replace(world.state, watch=unclean)
+    asked = world.request(hold(amplitude_ma_pp=1.0))
+    codes = {each.code for each in judge(world.rules, state, asked, world.now)}
+    assert codes == (set() if goes_on else {"ILK-306"})
+
+
+@pytest.mark.parametrize("field", ["stream_uid", "n_samples", "newest_ns"])
+def test_a_renewal_rests_on_no_evidence_of_any_other_fault(field: str):
+    world = holding(ms=200)
+    request = world.request(hold(amplitude_ma_pp=1.0))
+    bad = {"stream_uid": "another", "n_samples": -1, "newest_ns": world.mono_ns - 10**9}
+    evidence = msgspec.structs.replace(request.evidence, clean_fraction=0.0, **{field: bad[field]})
+    asked = msgspec.structs.replace(request, evidence=evidence)
+    assert [each.code for each in judge(world.rules, world.state, asked, world.now)] == ["ILK-306"]
 
 
 @pytest.mark.parametrize(

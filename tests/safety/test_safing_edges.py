@@ -22,7 +22,7 @@ from safety.safing import (
     stopped_in_order,
     trip,
 )
-from safety.state import Latch, OpenRelay, State, Stopping, ToController, ToDevice, Unlatch
+from safety.state import Latch, OpenRelay, State, Stopping, ToController, ToDevice, TrippedAlso, Unlatch
 from safety.trips import TripKind
 from tests.safety.strategies import hold
 from tests.safety.world import World, rules_of
@@ -77,6 +77,7 @@ def test_a_trip_latches_stops_and_says_why(kind: TripKind):
 @pytest.mark.parametrize(
     ("under_way", "kind", "cuts"),
     [
+        (None, trips.RESPONSE, False), ("ramp", trips.RESPONSE, False),
         (None, RAMP, False), (None, CUT, False), ("ramp", RAMP, False), ("ramp", CUT, True), ("cut", RAMP, False),
         ("cut", CUT, False),
     ],
@@ -87,7 +88,11 @@ def test_a_later_reason_may_only_make_a_ramp_a_cut(under_way: How | None, kind: 
     step = trip(world.rules, state, kind, "later", world.now)
     assert sent(step) == (["cut"] if cuts else [])
     assert step.state.trip == "ILK-001"
-    assert (step == Step(state)) is not cuts
+    new = kind.code != "ILK-001"  # which is what has tripped it
+    noted = [TrippedAlso(code=kind.code, text=f"{kind.text}: later")] if new else []
+    assert [each for each in step.effects if isinstance(each, Latch | TrippedAlso)] == noted
+    again = trip(world.rules, msgspec.structs.replace(step.state, stopping=None), kind, "later", world.now)
+    assert again.effects == () and again.state.also == step.state.also == ((kind.code,) if new else ())
 
 
 @pytest.mark.parametrize("ends", (False, True))

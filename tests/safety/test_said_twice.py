@@ -61,7 +61,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     },
     "wire": {"TEXT_MAX": 200},
     "modalities/bounds": {
-        "INTEGER_MAX": 9_007_199_254_740_992, "ZERO": Fraction(0),
+        "INTEGER_MAX": 9_007_199_254_740_992, "ZERO": Fraction(0), "PLAIN_LEAST": 1e-9, "PLAIN_MOST": 1e9,
         "GREATEST": Fraction(2**1024 - 2**971), "STEP_TOLERANCE": Fraction(1, 1_000_000_000),
     },
     "modalities/contacts": {"SHARE_TOLERANCE": Fraction(1, 1_000_000_000)},

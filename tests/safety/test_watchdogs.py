@@ -97,6 +97,17 @@ def test_a_count_that_nobody_counted_is_no_count(n_samples: int):
     assert trouble(armed(), n_samples=n_samples) == "ILK-206"
 
 
+@pytest.mark.parametrize("first", (-1, 2**53 + 1, 10**400))
+def test_no_rate_is_reckoned_from_a_count_that_nobody_counted(first: int):
+    """The first beat's count is the beginning of the span over which samples are counted."""
+    world = armed()
+    started = msgspec.structs.replace(
+        world.state.watch, previous_samples=first, previous_ns=world.mono_ns - 5_000 * MS
+    )
+    state = msgspec.structs.replace(world.state, watch=started)
+    assert evidence_trouble(world.rules, state, world.evidence(), world.now) == trips.EEG_RATE
+
+
 @pytest.mark.parametrize(
     ("rate", "code"), [(1.0, ""), (0.96, ""), (1.04, ""), (0.9, "ILK-206"), (1.1, "ILK-206")]
 )
@@ -180,7 +191,7 @@ def test_an_artefact_of_two_seconds_ends_nothing_but_increases():
     world = running()
     world.clean_fraction = 0.5
     world.run_ms(40)
-    assert "ILK-306" in world.codes(world.ask())
+    assert "ILK-306" in world.codes(world.ask(hold(amplitude_ma_pp=1.1)))
     down = world.ask(hold(amplitude_ma_pp=0.5))
     assert world.codes(down) == set()
     world.run_ms(1_900)
