@@ -42,6 +42,9 @@ from safety.signature import said_of as signed_words
 __all__ = ["Run", "print_summary", "read_run", "summarise", "summarise_run", "write_summary"]
 
 SUMMARY: Final = "summary.json"
+KIND_BYTES: Final = (
+    9  # that a page ("<!doctype") and a summary ("{\n  \"...") begin with, and no ledger or limits file
+)
 TAIL_NS: Final = (
     2_000_000_000  # how long after its last entry a session's output is still its own (own choice)
 )
@@ -113,9 +116,13 @@ def write_summary(run_dir: Path, summary: Summary) -> Path:
 
 def put_file(path: Path, content: bytes) -> None:
     """Put a file in place in one step, readable by its owner alone: it tells of a participant. Raises OSError, also
-    where a link, a device or a pipe stands there, which would be put away with it."""
-    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    where a link, a device, a pipe, or a file of another kind stands there, which would be put away with it."""
+    if os.path.lexists(path):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        with path.open("rb") as there:
+            if there.read(KIND_BYTES) not in (b"", content[:KIND_BYTES]):
+                raise OSError(errno.EEXIST, "a file of another kind is there", str(path))
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -211,9 +211,24 @@ def test_a_report_puts_away_nothing_but_a_report(tmp_path: Path, kind: str):
     assert list(tmp_path.glob(".out.html.*")) == []
 
 
+@pytest.mark.parametrize("content", [b"", None, b"schema = 1\n", b"x", b"<!doctyp"])
+def test_a_report_takes_the_place_of_no_ledger_and_of_no_other_file(tmp_path: Path, content: bytes | None):
+    run = write(tmp_path, session())
+    target = run if content is None else tmp_path / "limits.toml"
+    if content is not None:
+        target.write_bytes(content)
+    before = target.read_bytes()
+    done = CALL.invoke(ledger, ["report", str(run), "--out", str(target)])
+    if content == b"":  # nothing is lost with it
+        assert done.exit_code == 0 and target.read_bytes().startswith(b"<!doctype html>")
+        return
+    said = f"nociloop: {target}: cannot be written: a file of another kind is there; give another place with --out\n"
+    assert (done.exit_code, done.stderr, target.read_bytes()) == (2, said, before)
+
+
 def test_a_report_replaces_a_report(tmp_path: Path):
     target = tmp_path / "out.html"
-    target.write_text("older")
+    target.write_text("<!doctype html>older")
     done = CALL.invoke(ledger, ["report", str(write(tmp_path, session())), "--out", str(target)])
     assert done.stdout.endswith(f"Report  {target}\n")
     assert "Read and judged" in target.read_text(encoding="utf-8")
