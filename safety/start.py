@@ -37,7 +37,10 @@ from safety.rig import (
     STOP,
     RigError,
     claim,
+    forget,
     group_of,
+    is_alone,
+    note,
     writable_directory,
 )
 from safety.site import RIGS, SiteError, state_directory, state_folder
@@ -73,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     process.listen()
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-    return process.run(table)
+    status = process.run(table)
+    forget(Path(str(ready["ready"])))
+    return status
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -102,7 +107,8 @@ def _make(
     _check_words(arguments)
     today = clocks.today()
     admitted = _admitted(arguments, today)
-    directory, lock, group = _claim_rig(admitted.limits.rig)
+    simulated = arguments.shadow or _is_simulated(admitted.limits.device)
+    directory, lock, group = _claim_rig(admitted.limits.rig, simulated=simulated)
     _take_serial(admitted)
     store, history = _claim_store(admitted.limits, arguments.session_id)
     rules = _rules(arguments, admitted, history, today)
@@ -205,11 +211,14 @@ def _rules(arguments: argparse.Namespace, admitted: Admitted, history: History, 
     return msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
 
 
-def _claim_rig(rig: str) -> tuple[Path, int, int | None]:
-    """The rig's directory, its lock, and the group that may reach it; raises Refused."""
+def _claim_rig(rig: str, *, simulated: bool) -> tuple[Path, int, int | None]:
+    """The rig's directory, its lock, and the group that may reach it; STOP finds it from any shell. Raises Refused."""
     try:
         site = writable_directory()
-        return (*claim(site, rig), group_of(site))
+        directory, lock = claim(site, rig)
+        if not (simulated and is_alone()):
+            note(directory)
+        return directory, lock, group_of(site)
     except RigError as error:
         raise Refused(str(error)) from error
 

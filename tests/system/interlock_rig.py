@@ -197,6 +197,7 @@ class Rig:
     world: World
     limits: Path
     run_dir: Path
+    starter: tuple[str, ...] = ("-m", "safety.start")
     interlock: subprocess.Popen[bytes] | None = None
     ready: dict[str, object] = field(default_factory=dict)
     start_s: float = 0.0
@@ -227,7 +228,7 @@ class Rig:
         ]
         with (self.folder / "interlock.err").open("ab") as errors:
             self.interlock = subprocess.Popen(
-                [sys.executable, "-m", "safety.start", "--limits", str(limits or self.limits), *session, *more],
+                [sys.executable, *self.starter, "--limits", str(limits or self.limits), *session, *more],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=self.world.environment, cwd=ROOT,
                 start_new_session=True, pass_fds=pass_fds,
             )  # fmt: skip
@@ -451,6 +452,7 @@ def interlock_rig(
     folder = Path(tempfile.mkdtemp(prefix="ilk-"))
     environment = os.environ | {
         "NOCILOOP_RUNTIME_DIR": str(folder / "rt"),
+        "NOCILOOP_RUNTIME_ALONE": "1",
         "NOCILOOP_STATE_DIR": str(folder / "state"),
     }
     run = run_dir or folder / "run"

@@ -153,6 +153,7 @@ class Rig:
         self.env = os.environ | {
             TAG: self.tag,
             "NOCILOOP_RUNTIME_DIR": str(self.sockets / "rigs"),
+            "NOCILOOP_RUNTIME_ALONE": "1",
             "NOCILOOP_STATE_DIR": str(self.sockets / "state"),
             "NO_COLOR": "1",
             "COLUMNS": "200",
