@@ -24,7 +24,7 @@ from safety.latch import Latched, LatchFile, said, trip_of
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
 from safety.modalities import stop_how
-from safety.officers import officer_keys
+from safety.officers import maker_keys, officer_keys
 from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
@@ -233,6 +233,7 @@ def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
             clocks.stamp(),
             clocks.utc_offset_s(),
             officer_keys(limits),
+            maker_keys(limits, simulated=_is_simulated(limits.device)),
         )
     except SiteError as error:
         raise Refused(str(error)) from error
