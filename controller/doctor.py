@@ -392,11 +392,12 @@ def participant_of(limits: Path) -> Finding:
 def rigs() -> Finding:
     """Rigs that a session before left TRIPPED, and on which no session runs."""
     from safety.latch import last_session
-    from safety.rig import ACTS, directories
+    from safety.rig import ACTS, rig_directories
     from safety.site import RIGS, state_directory
 
     names = sorted(path.stem for path in (state_directory() / RIGS).glob("*.json"))
-    idle = [name for name in names if not any(_answers(each / name / ACTS) for each in directories())]
+    busy = {each.name for each in rig_directories(ACTS) if _answers(each / ACTS)}
+    idle = [name for name in names if name not in busy]
     left = [text for text in map(last_session, idle) if text]
     if not left:
         return Finding(name="rigs", verdict="pass", found=f"{len(names)} known, none left tripped")

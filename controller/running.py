@@ -20,7 +20,7 @@ from safety.admission import Admitted, Refused, admit, signature_path
 from safety.entry_words import plain
 from safety.limit_values import Limits
 from safety.messages import ActResult, StatusReport
-from safety.rig import ACTS, directories
+from safety.rig import ACTS, rig_directories
 
 ARM_SLACK_S = 300.0  # an arming lasts as long as the session and five minutes more
 
@@ -141,7 +141,7 @@ def _waiting(files: Files, *, shadow: bool) -> tuple[Path, str]:
     name = files.limits.rig
     if shadow:
         raise NotStarted(("--shadow: found --attach as well; start the interlock itself with --shadow",))
-    found = ((each / name, _ask(each / name / ACTS)) for each in directories())
+    found = ((each, _ask(each / ACTS)) for each in rig_directories(ACTS) if each.name == name)
     directory, status = next((each for each in found if each[1] is not None), (None, None))
     if directory is None or status is None:
         line = f"rig {name}: no interlock answers there; start it first (docs/deploy), or leave out --attach"

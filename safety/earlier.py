@@ -14,7 +14,7 @@ from safety.exposures import NOTHING, greatest, plus
 from safety.history import Course, History, Past, Stamp
 from safety.limit_values import Limits
 from safety.store_records import CourseBegun, Created, DateConfirmed, Record, Reserved, Settled
-from safety.windows import DAY_NS, WINDOW_NS
+from safety.windows import DAY_NS, WINDOW_NS, set_since
 
 # Own choice: after the last reservation, the longest that an output rests on it, waits for its onset, and lasts.
 LAST_OUT_NS = MARK_NS + 15_000_000_000
@@ -73,13 +73,16 @@ def _placed(records: tuple[Record, ...]) -> tuple[tuple[int, Past], ...]:
 
 
 def _past(record: Reserved | Settled, before: Past | None) -> Past:
-    """A session as its newest record leaves it."""
+    """A session as its newest record leaves it. One whose clock was set back was when its reservations were."""
     if isinstance(record, Settled):
+        spent = plus(record.confirmed, record.outstanding)
+        if before is not None and record.stamp.wall_ns < before.last_wall_ns - LAST_OUT_NS:
+            return msgspec.structs.replace(before, spent=spent)
         return Past(
             modality=record.modality,
             first_wall_ns=record.first_wall_ns,
             last_wall_ns=record.last_wall_ns,
-            spent=plus(record.confirmed, record.outstanding),
+            spent=spent,
         )
     wall_ns = record.stamp.wall_ns
     return Past(
@@ -157,6 +160,20 @@ def _with(course: Course, past: Past) -> Course:
     )
 
 
+def stranger_of(records: tuple[Record, ...], limits: Limits, makers: frozenset[str]) -> str:
+    """Who made the participant, a line, where it was no person of these limits and none of `makers`; else ""."""
+    made = records[0]
+    if not isinstance(made, Created) or made.act.public_key in makers | {
+        each.public_key for each in limits.people
+    }:
+        return ""
+    return (
+        f"found participant {limits.participant} made by {ascii(made.act.person)[1:-1][:80]}, key "
+        f"{made.act.public_key[:16]}, expected an officer of the trust store or a person of these limits; find out who that "
+        "is, then put the key into [people] and have the file signed"
+    )
+
+
 def history_of(
     records: tuple[Record, ...],
     chain: Chain,
@@ -178,7 +195,8 @@ def history_of(
             if each.last_wall_ns > now.wall_ns - PAST_NS or each is newest[each.modality]
         ),
         courses=_courses(records, placed, officers).present(),
-        last=records[-1].stamp,
+        last=_last(records, limits),
+        latest_wall_ns=max(each.stamp.wall_ns for each in records),
         boot_id=now.boot_id,
         vouched=any(_vouches(record, limits, now) for record in records),
         utc_offset_s=utc_offset_s,
@@ -188,11 +206,27 @@ def history_of(
     )
 
 
+def _last(records: tuple[Record, ...], limits: Limits) -> Stamp:
+    """The newest stamp that tells the time: each rests on a clock that went on since the one before, or on the word of a
+    person whom the limits name. What rests on anybody else's word tells nothing, or it would free budgets."""
+    last = records[0].stamp
+    for record in records:
+        if isinstance(record, DateConfirmed):
+            tells = _is_named(record, limits)
+        else:
+            tells = not set_since(last, record.stamp)
+        last = record.stamp if tells else last
+    return last
+
+
 def _vouches(record: Record, limits: Limits, now: Stamp) -> bool:
     """Whether somebody vouched for the date since this machine started: the officer who made the participant then, or a
     person whom the limits name."""
     if not isinstance(record, Created | DateConfirmed) or record.stamp.boot_id != now.boot_id:
         return False
+    return isinstance(record, Created) or _is_named(record, limits)
+
+
+def _is_named(record: Created | DateConfirmed, limits: Limits) -> bool:
     person = limits.person(record.act.person)
-    named = person is not None and person.public_key == record.act.public_key
-    return named or isinstance(record, Created)
+    return person is not None and person.public_key == record.act.public_key

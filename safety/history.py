@@ -40,8 +40,9 @@ class Stamp(Value, frozen=True, array_like=True):
 
 class History(Value, frozen=True, cache_hash=True):
     """What is known of a participant before a session. `past` is every session that a window, a gap or a wash-out can
-    still ask for. `last`: the store's last entry; `vouched`: a named person vouches for the date of this boot.
-    `utc_offset_s` makes calendar days of wall times. The heads anchor store and site in the ledger."""
+    still ask for. `last`: the last entry of the store that tells the time, `latest_wall_ns` the latest that any has;
+    `vouched`: a named person vouches for the date of this boot. `utc_offset_s` makes calendar days of wall times. The heads
+    anchor store and site in the ledger."""
 
     participant: str
     past: tuple[Past, ...]
@@ -53,6 +54,7 @@ class History(Value, frozen=True, cache_hash=True):
     store_seq: int
     store_head: str
     site_head: str
+    latest_wall_ns: int = 0
 
 
 def date_of(history: History, wall_ns: int) -> str:

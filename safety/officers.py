@@ -27,6 +27,16 @@ def officer_keys(limits: Limits) -> frozenset[str]:
     return frozenset(named | trusted)
 
 
+def maker_keys(limits: Limits, *, simulated: bool) -> frozenset[str]:
+    """The public keys whose acts make a participant: on a simulated endpoint those that are good for nothing else, too."""
+    if not simulated:
+        return officer_keys(limits)
+    try:
+        return officer_keys(limits) | {each.public_key for each in _trusted()}
+    except trust.TrustError:
+        return officer_keys(limits)
+
+
 def _trusted() -> tuple[trust.TrustedKey, ...]:
     where = trust.store()
     return trust.keys_of(where) if os.path.lexists(where.path) else ()

@@ -120,7 +120,8 @@ def show_verb(
 
         sys.stdout.write(msgspec.json.encode(dataclasses.asdict(stands)).decode() + "\n")
     else:
-        sys.stdout.write("\n".join(said_of(stands, found)) + "\n")
+        none = (f"  no session starts: {stands.trouble}",) if stands.trouble else ()
+        sys.stdout.write("\n".join((*said_of(stands, found), *none)) + "\n")
 
 
 def _signed(

@@ -18,12 +18,12 @@ from safety import clocks
 from safety.acts import reason_problem
 from safety.admission import Refused
 from safety.chained import BrokenChain, Chain
-from safety.earlier import COURSE_GAP_NS, Void, courses_of, history_of
+from safety.earlier import COURSE_GAP_NS, Void, courses_of, history_of, stranger_of
 from safety.events import Now
 from safety.history import Course, History, Stamp
 from safety.limit_values import Budget, Limits, Person, Spacing
 from safety.modalities import budgets_of
-from safety.officers import officer_keys
+from safety.officers import maker_keys, officer_keys
 from safety.site import SITE_STATE, SiteError, state_directory
 from safety.site_list import StoreError
 from safety.store import append_act, create, read_store, store_path
@@ -36,7 +36,7 @@ def new_participant(
     directory: Path, limits: Limits, person: Person, key: Ed25519PrivateKey, reason: str
 ) -> Path:
     """Make the store of the limits' participant: the course begins. An officer's act; raises Refused."""
-    _officer(limits, person)
+    _officer(limits, person, maker_keys(limits, simulated=limits.device.simulated), "this endpoint")
     now = clocks.stamp()
     record = Created(stamp=now, act=_act("new", limits, person, key, reason, now))
     with _refusing():
@@ -58,18 +58,14 @@ def confirm_date(
 def new_course(directory: Path, limits: Limits, person: Person, key: Ed25519PrivateKey, reason: str) -> int:
     """Close the course of the limits' modality and begin the next, whose number is returned. An officer's act while no
     session runs, with a clock that may be believed, a week after the last output; raises Refused."""
-    _officer(limits, person)
+    officers = officer_keys(limits)
+    _officer(limits, person, officers, "any endpoint")
     if not any(each.scope == "course" for each in budgets_of(limits.modality)):
         raise Refused(
             f"participant {limits.participant}: found limits of {limits.modality}, expected those of a modality that has a "
             "budget of the course; nothing is to be begun anew"
         )
-    officers, number = officer_keys(limits), 0
-    if person.public_key not in officers:
-        raise Refused(
-            f"participant {limits.participant}: found a key of {person.name}, expected that of an officer of the limits "
-            "or of the trust store, good for any endpoint; another officer signs"
-        )
+    number = 0
     now = clocks.stamp()
     record = CourseBegun(stamp=now, act=_act("new-course", limits, person, key, reason, now))
 
@@ -103,10 +99,15 @@ def _against(limits: Limits, history: History, now: Stamp) -> str:
     return ""
 
 
-def _officer(limits: Limits, person: Person) -> None:
+def _officer(limits: Limits, person: Person, keys: frozenset[str], good_for: str) -> None:
+    """Raises Refused unless the person is an officer, and theirs is among the keys whose act counts."""
+    about = f"participant {limits.participant}"
     if person.role != "officer":
+        raise Refused(f"{about}: {person.name} is an {person.role}, expected an officer")
+    if person.public_key not in keys:
         raise Refused(
-            f"participant {limits.participant}: {person.name} is an {person.role}, expected an officer"
+            f"{about}: found a key of {person.name}, expected that of an officer of the limits or of the trust store, good "
+            f"for {good_for}; another officer signs"
         )
 
 
@@ -197,6 +198,7 @@ def standing(directory: Path, limits: Limits, anchors: tuple[str, ...] = ()) -> 
                 f"{store_path(directory, limits.participant)}: found no line with the head {ascii(head)[1:-1][:80]}, "
                 "expected one: an older copy, or another's; bring back the newest"
             )
+    stranger = stranger_of(records, limits, maker_keys(limits, simulated=limits.device.simulated))
     code = clock_trouble(history, now)
     return Standing(
         participant=limits.participant,
@@ -210,7 +212,7 @@ def standing(directory: Path, limits: Limits, anchors: tuple[str, ...] = ()) -> 
         waits=waits(limits, history, now.wall_ns),
         now_wall_ns=now.wall_ns,
         next_wall_ns=next_start_wall_ns(limits, history, now),
-        trouble=f"{code} {'; '.join(PERMISSIVES[code])}" if code else "",
+        trouble=stranger or (f"{code} {'; '.join(PERMISSIVES[code])}" if code else ""),
     )
 
 

@@ -13,6 +13,7 @@ USERS, SHARED_TMP = (
     Path("/tmp"),
 )  # where a login has its runtime directory, and who has none
 CONTROLLER, ACTS, STOP = "controller.sock", "acts.sock", "stop.sock"
+NOTED = ".noted"  # no rig's name begins so
 # Who may pass through a directory may press STOP: the two other sockets and the locks have modes of their own.
 PASSABLE = 0o711
 PRIVATE, SHARED, OPEN = 0o600, 0o660, 0o666
@@ -27,10 +28,28 @@ def directories() -> tuple[Path, ...]:
     """Where rigs may be: the site's directory, then the user's. NOCILOOP_RUNTIME_DIR alone replaces both."""
     own = os.environ.get("NOCILOOP_RUNTIME_DIR")
     if own:
-        return (Path(own),)
+        return (Path(own).absolute(),)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    user = Path(runtime) / "nociloop" if runtime else SHARED_TMP / f"nociloop-{os.getuid()}"
+    user = Path(runtime).absolute() / "nociloop" if runtime else _users()[1]
     return (SITE_DIRECTORY, user)
+
+
+def _users() -> tuple[Path, Path]:
+    """Where a user's rigs and notes may be, whatever the environment says."""
+    uid = os.getuid()
+    return USERS / str(uid) / "nociloop", SHARED_TMP / f"nociloop-{uid}"
+
+
+def is_alone() -> bool:
+    """Whether NOCILOOP_RUNTIME_DIR was declared a world of its own (a test's): its simulated rigs are noted nowhere, and
+    STOP from within it reaches no other."""
+    return bool(os.environ.get("NOCILOOP_RUNTIME_DIR") and os.environ.get("NOCILOOP_RUNTIME_ALONE"))
+
+
+def places() -> tuple[Path, ...]:
+    """Every directory in which rigs are looked for; those that were noted elsewhere come on top."""
+    fixed = () if is_alone() else (SITE_DIRECTORY, *_users())
+    return tuple(dict.fromkeys((*directories(), *fixed)))
 
 
 def writable_directory() -> Path:
@@ -109,18 +128,103 @@ def _lock(path: Path, busy: str) -> int:
     return fd
 
 
-def stop_sockets() -> list[Path]:
-    """The stop socket of every rig found: wherever this user's may be, whether or not the shell that asks has the
+def note(path: Path) -> None:
+    """Note a rig's directory where STOP finds it from a shell without this environment; raises RigError. What is noted
+    of a directory that is gone goes."""
+    if path.parent in (SITE_DIRECTORY, *_users()):
+        return
+    trouble: RigError | None = None
+    kept = False
+    for user in _users():
+        if not user.parent.is_dir():
+            continue
+        try:
+            _own_directory(user)
+            _own_directory(user / NOTED)
+            _put_note(user / NOTED, path)
+            kept = True
+        except RigError as error:
+            trouble = error
+    if not kept:
+        raise RigError(f"{path}: STOP from another shell would not find this rig: {trouble}")
+
+
+def _put_note(notes: Path, path: Path) -> None:
+    try:
+        for link in notes.iterdir():
+            if not link.exists():
+                link.unlink(missing_ok=True)
+        link = notes / _note_of(path)
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+    except OSError as error:
+        raise RigError(f"{notes}: {error.strerror}; remove it") from error
+
+
+def _note_of(path: Path) -> str:
+    """A name of its own for every directory; 214 characters at most, for a socket's path has 107 bytes."""
+    return os.fsencode(path).hex()
+
+
+def forget(path: Path) -> None:
+    """Take the note of a rig that has ended back; what stays leads to no socket."""
+    for user in _users():
+        try:
+            (user / NOTED / _note_of(path)).unlink(missing_ok=True)
+        except OSError:
+            continue
+
+
+def noted() -> list[Path]:
+    """The rigs' directories that were noted at their start."""
+    return [path for user in _users() if _is_ours_alone(user) for path in _read_notes(user / NOTED)]
+
+
+def _read_notes(notes: Path) -> list[Path]:
+    """What stands in a folder of notes; whoever else made or may change one is not believed."""
+    if not _is_ours_alone(notes):
+        return []
+    found = []
+    for name in sorted(os.listdir(notes)):
+        try:
+            target = Path(os.readlink(notes / name))
+            ours = (notes / name).lstat().st_uid == os.getuid()
+        except OSError:
+            continue
+        if ours and _is_own(target):
+            found.append(target)
+    return found
+
+
+def rig_directories(door: str = STOP) -> list[Path]:
+    """The directory of every rig with such a socket: wherever this user's may be, whether or not the shell that asks has the
     environment of the one that started it (over ssh, by cron, after su)."""
-    uid, named = os.getuid(), bool(os.environ.get("NOCILOOP_RUNTIME_DIR"))
-    elsewhere = (USERS / str(uid) / "nociloop", SHARED_TMP / f"nociloop-{uid}")
-    places = (*directories(), *(() if named else elsewhere))
-    return [
-        path
-        for directory in dict.fromkeys(places)
-        if named or directory == SITE_DIRECTORY or _is_own(directory)
-        for path in sorted(directory.glob(f"*/{STOP}"))
+    asked = directories() if os.environ.get("NOCILOOP_RUNTIME_DIR") else ()
+    found = [
+        path.parent
+        for place in places()
+        if place in asked or place == SITE_DIRECTORY or _is_own(place)
+        for path in sorted(place.glob(f"*/{door}"))
     ]
+    found += [] if is_alone() else [path for path in noted() if os.path.lexists(path / door)]
+    once: dict[object, Path] = {}
+    for path in found:
+        once.setdefault(_identity(path), path)
+    return list(once.values())
+
+
+def _identity(path: Path) -> tuple[int, int] | Path:
+    """The directory itself, by whatever way it was found: a second connection would be a second STOP, which cuts."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path
+    return found.st_dev, found.st_ino
+
+
+def stop_sockets() -> list[Path]:
+    """The stop socket of every rig found."""
+    return [path / STOP for path in rig_directories()]
 
 
 def _is_own(directory: Path) -> bool:
@@ -130,3 +234,8 @@ def _is_own(directory: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+
+
+def _is_ours_alone(directory: Path) -> bool:
+    """Whether it is ours, and nobody else may put anything into it."""
+    return _is_own(directory) and not directory.lstat().st_mode & 0o022

@@ -24,7 +24,7 @@ from safety.latch import Latched, LatchFile, said, trip_of
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
 from safety.modalities import stop_how
-from safety.officers import officer_keys
+from safety.officers import maker_keys, officer_keys
 from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
@@ -37,7 +37,10 @@ from safety.rig import (
     STOP,
     RigError,
     claim,
+    forget,
     group_of,
+    is_alone,
+    note,
     writable_directory,
 )
 from safety.site import RIGS, SiteError, state_directory, state_folder
@@ -73,7 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     process.listen()
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-    return process.run(table)
+    status = process.run(table)
+    forget(Path(str(ready["ready"])))
+    return status
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -102,7 +107,8 @@ def _make(
     _check_words(arguments)
     today = clocks.today()
     admitted = _admitted(arguments, today)
-    directory, lock, group = _claim_rig(admitted.limits.rig)
+    simulated = arguments.shadow or _is_simulated(admitted.limits.device)
+    directory, lock, group = _claim_rig(admitted.limits.rig, simulated=simulated)
     _take_serial(admitted)
     store, history = _claim_store(admitted.limits, arguments.session_id)
     rules = _rules(arguments, admitted, history, today)
@@ -205,11 +211,14 @@ def _rules(arguments: argparse.Namespace, admitted: Admitted, history: History, 
     return msgspec.json.decode(msgspec.json.encode(rules), type=Rules)
 
 
-def _claim_rig(rig: str) -> tuple[Path, int, int | None]:
-    """The rig's directory, its lock, and the group that may reach it; raises Refused."""
+def _claim_rig(rig: str, *, simulated: bool) -> tuple[Path, int, int | None]:
+    """The rig's directory, its lock, and the group that may reach it; STOP finds it from any shell. Raises Refused."""
     try:
         site = writable_directory()
-        return (*claim(site, rig), group_of(site))
+        directory, lock = claim(site, rig)
+        if not (simulated and is_alone()):
+            note(directory)
+        return directory, lock, group_of(site)
     except RigError as error:
         raise Refused(str(error)) from error
 
@@ -224,6 +233,7 @@ def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
             clocks.stamp(),
             clocks.utc_offset_s(),
             officer_keys(limits),
+            maker_keys(limits, simulated=_is_simulated(limits.device)),
         )
     except SiteError as error:
         raise Refused(str(error)) from error

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from safety.rig import stop_sockets
+from safety.rig import places, stop_sockets
 
 REPLY_S = 1.0
 AGAIN_S = 0.002
@@ -84,6 +84,11 @@ def _said(sequence: int | None, *, dead: bool) -> str:
     return "NOT CONFIRMED: use the hardware stop"
 
 
+def _plain(name: str) -> str:
+    """The name of a directory, whatever somebody put into it, on one line."""
+    return ascii(name)[1:-1]
+
+
 def main(argv: list[str]) -> int:
     """Press STOP on every rig; 0 when each confirmed, 1 when one did not or none was found, 2 for a wrong call."""
     if argv in (["--help"], ["-h"]):
@@ -103,9 +108,11 @@ def main(argv: list[str]) -> int:
         sys.stdout.write("\n")
     else:
         for path, sequence in pressed.items():
-            sys.stdout.write(f"{path.parent.name}: {_said(sequence, dead=path in dead)}\n")
+            sys.stdout.write(f"{_plain(path.parent.name)}: {_said(sequence, dead=path in dead)}\n")
         if not pressed:
+            looked = ", ".join(_plain(str(path)) for path in places())
             sys.stdout.write(
-                "no rig found: nothing of nociloop runs for this user; if something stimulates, use the hardware stop\n"
+                f"no rig found in {looked}, nor noted by one: nothing of nociloop runs for this user; "
+                "if something stimulates, use the hardware stop\n"
             )
     return 0 if pressed and all(sequence is not None for sequence in pressed.values()) else 1

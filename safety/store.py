@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from safety.chained import BrokenChain, Chain, read_chain
-from safety.earlier import history_of
+from safety.chained import LINE_BYTES_MAX, BrokenChain, Chain, read_chain
+from safety.earlier import history_of, stranger_of
 from safety.history import History, Stamp
 from safety.limit_values import Limits
 from safety.regular_file import sync_directory
@@ -66,11 +66,16 @@ def open_store(
     now: Stamp,
     utc_offset_s: int,
     officers: frozenset[str] = frozenset(),
+    makers: frozenset[str] = frozenset(),
 ) -> tuple[Store, History]:
-    """Open, lock and judge the store of a session's participant; `officers` may begin a course. Raises StoreError."""
+    """Open, lock and judge the store of a session's participant; `officers` may begin a course, `makers` and the
+    persons of the limits have made it. Raises StoreError."""
     lines, records, chain = claim_store(directory, limits.participant)
     store = Store(directory=directory, participant=limits.participant, session_id=session_id, lines=lines)
     try:
+        stranger = stranger_of(records, limits, makers)
+        if stranger:
+            raise StoreError(f"{lines.path}: {stranger}")
         return store, history_of(records, chain, limits, now, utc_offset_s, store.opened(), officers)
     except (BrokenChain, StoreError, OSError) as error:
         lines.close()
@@ -234,6 +239,17 @@ def _left(
     )
 
 
+def _never_came_to_be(content: bytes, participant: str) -> bool:
+    """Whether it is what a crash left before the site's list knew: a first line, whole or torn. No session was on it."""
+    if b"\n" not in content:
+        return len(content) <= LINE_BYTES_MAX
+    try:
+        chain = read_chain(content)
+        return len(records_of(chain, participant)) == 1 and not chain.torn
+    except BrokenChain:
+        return False
+
+
 def create(directory: Path, record: Record, participant: str) -> None:
     """Make a store with its first line, and name it in the site's list; raises StoreError, OSError."""
     path = store_path(directory, participant)
@@ -256,7 +272,12 @@ def create(directory: Path, record: Record, participant: str) -> None:
                 f"{mark_path(directory, participant)}: found that participant {participant} had sessions here, expected "
                 "a new one; bring back store and site list"
             )
-        os.ftruncate(fd, 0)  # what a crash left here before the site's list knew it is no store yet
+        if not _never_came_to_be(_content(path, fd), participant):
+            raise StoreError(
+                f"{path}: found a store that {directory / SITE_LIST} does not know, expected none before the first session; "
+                "bring back the site's list as it was"
+            )
+        os.ftruncate(fd, 0)
         lines = Lines(path, fd, read_chain(b""))
         lines.write([body_of(record)])
         os.fsync(fd)

@@ -110,9 +110,9 @@ def _act(
 def _line_to(rig: str) -> ActsLine | None:
     """A line to the interlock that runs for a rig, None where none does: a socket may be left of one that was killed."""
     from safety.acting import ActsLine, NoAnswer
-    from safety.rig import ACTS, directories
+    from safety.rig import ACTS, rig_directories
 
-    for path in (each / rig / ACTS for each in directories()):
+    for path in (each / ACTS for each in rig_directories(ACTS) if each.name == rig):
         try:
             return ActsLine(path)
         except NoAnswer:

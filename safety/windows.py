@@ -19,7 +19,7 @@ import msgspec
 from drivers.stimulation import Modality, Value
 from safety.events import Now
 from safety.exposures import NOTHING, spent_of
-from safety.history import Course, History
+from safety.history import Course, History, Stamp
 from safety.limit_values import Budget, Limits, Spacing
 from safety.modalities import Exposure, budgets_of, spacing_of
 from safety.modalities.bounds import as_float, exact, is_number
@@ -237,14 +237,18 @@ _rests = Remembered(_rests_of)
 
 def clock_trouble(history: History, now: Now) -> str:
     """The permissive that the clocks do not give, "" where they fit the store: a date that is wrong frees no budget."""
-    last = history.last
+    if now.wall_ns < history.latest_wall_ns:
+        return "ILK-411"
+    stamp = Stamp(boot_id=history.boot_id, boot_ns=now.boot_ns, wall_ns=now.wall_ns)
+    return set_since(history.last, stamp) or ("" if history.vouched or not history.past else "ILK-413")
+
+
+def set_since(last: Stamp, now: Stamp) -> str:
+    """What a wall clock says that was set back since `last`, or set at all within a boot; "" where it went on."""
     if now.wall_ns < last.wall_ns:
         return "ILK-411"
-    if last.boot_id == history.boot_id:
-        moved_ns = (now.wall_ns - now.boot_ns) - (last.wall_ns - last.boot_ns)
-        if not abs(moved_ns) <= JUMP_NS:
-            return "ILK-412"
-    return "" if history.vouched or not history.past else "ILK-413"
+    moved_ns = (now.wall_ns - now.boot_ns) - (last.wall_ns - last.boot_ns)
+    return "ILK-412" if last.boot_id == now.boot_id and not abs(moved_ns) <= JUMP_NS else ""
 
 
 def binding(limits: Limits, history: History, session: Session, now: Now) -> tuple[tuple[Budget, float], ...]:

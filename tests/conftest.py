@@ -63,6 +63,7 @@ def runtime_directory() -> Path:
     """Sockets of the rigs that the tests start: short paths, and never those of a session that really runs."""
     path = Path(tempfile.mkdtemp(prefix="r-"))  # of this process: a campaign forks it
     os.environ["NOCILOOP_RUNTIME_DIR"] = str(path)
+    os.environ["NOCILOOP_RUNTIME_ALONE"] = "1"
     return path
 
 

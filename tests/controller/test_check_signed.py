@@ -16,9 +16,10 @@ from controller.verbs import check, run
 from safety import clocks, serials, trust
 from safety.acts import public_key_hex
 from safety.admission import admit, signature_path
+from safety.people import table_of
 from safety.signature import encoded, fingerprint, sign
 from sim.demo import FILES
-from tests.system.fresh import fresh_participant
+from tests.system.fresh import OFFICER, fresh_participant
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -34,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     salt = "0" * 32
     person = f'[people.demo]\nrole = "operator"\npublic_key = "{public_key_hex(OPERATOR)}"\nsalt = "{salt}"\n'
     values = {
-        "endpoint": "tcp:127.0.0.1:9", "serial": "SIM-0001", "relay": "/tmp/relay", "people": person,
+        "endpoint": "tcp:127.0.0.1:9", "serial": "SIM-0001", "relay": "/tmp/relay", "people": person + table_of(OFFICER),
         "today": clocks.today(), "rig": "demo", "source_id": "x", "duration_s": "30.0", "seed": "1",
     }  # fmt: skip
     for kind in ("session", "limits"):

@@ -77,10 +77,10 @@ def let_go(store: Store) -> None:
     store.lines.close()
 
 
-def crashed(state: Path, *totals: float) -> Stamp:
+def crashed(state: Path, *totals: float, limits: Limits = LIMITS) -> Stamp:
     """A session that reserved these totals, a second apart, and was killed."""
     now = clocks.stamp()
-    store, _ = opened(state, now)
+    store, _ = opened(state, now, limits=limits)
     for n, total in enumerate(totals):
         put(store, reserved(after(now, n), total))
     let_go(store)

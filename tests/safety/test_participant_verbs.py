@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from controller import doctor
 from safety import clocks, trust
 from safety.acts import derive_key, public_key_hex
+from safety.limits import load
 from safety.participant_verbs import app
 from safety.store import read_store, store_path
 from safety.windows import DAY_NS
@@ -100,10 +101,18 @@ def test_a_named_person_confirms_the_date(limits: Path):
     assert code == 0 and said == "participant P001: the date is confirmed by bob\n"
     records, _ = read_store(limits.parent / "state", "P001")
     assert records[-1].act.reason == "the radio clock"  # type: ignore[union-attr]
-    store, _ = opened(limits.parent / "state", clocks.stamp())
+    store, _ = opened(limits.parent / "state", clocks.stamp(), limits=load(limits.read_bytes()))
     code, said = typed(limits, "confirm-date", *signing(limits), "--reason", "again")
     assert code == 2 and "has a session already" in said
     let_go(store)
+
+
+def test_show_says_why_no_session_starts(limits: Path):
+    typed(limits, "new", *signing(limits))
+    limits.write_bytes(to_toml(document("tacs")))  # the same name, another key
+    code, said = typed(limits, "show")
+    assert code == 0 and "\n  no session starts: found participant P001 made by bob, key " in said
+    assert doctor.participant_of(limits).verdict == "fail"
 
 
 def test_doctor_looks_into_every_store_and_tells_what_is_left(limits: Path):
@@ -113,7 +122,7 @@ def test_doctor_looks_into_every_store_and_tells_what_is_left(limits: Path):
     assert doctor.participants().found == f"{state}: P001 (1 records)"
     left = doctor.participant_of(limits)
     assert left.verdict == "pass" and "24h on_time_s 0 of 3600 s 3600 left" in left.found
-    crashed(state, 600.0)
+    crashed(state, 600.0, limits=load(limits.read_bytes()))
     left = doctor.participant_of(limits)
     assert left.verdict == "warn" and "3000 left" in left.found and "may begin on" in left.found and left.fix
     store_path(state, "P001").write_bytes(b"?\n")
@@ -129,7 +138,7 @@ def test_an_officer_begins_another_course(limits: Path, monkeypatch: pytest.Monk
     assert code == 2 and said.startswith(
         "nociloop: participant P001: found a course of tacs without a session"
     )
-    crashed(state, 600.0)
+    crashed(state, 600.0, limits=load(limits.read_bytes()))
     code, said = typed(limits, "new-course", *begin)
     assert code == 2 and "7 days) before a new course; wait until 20" in said
     held, now, moved_ns = clocks.stamp(), clocks.now(), 8 * DAY_NS

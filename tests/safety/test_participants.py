@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from safety import clocks
 from safety.admission import Refused
+from safety.chained import LINE_BYTES_MAX
 from safety.earlier import history_of
 from safety.history import History
 from safety.participants import (
@@ -48,13 +50,52 @@ def test_a_folder_that_others_may_write_holds_no_store(tmp_path: Path):
         made(tmp_path)
 
 
-def test_what_a_crash_left_of_a_new_store_is_made_anew(tmp_path: Path):
-    state = tmp_path / "state"
-    (state / "participants").mkdir(parents=True, mode=0o700)
-    store_path(state, "P001").write_bytes(b'{"prev":"00')
-    store_path(state, "P001").chmod(0o600)
-    made(tmp_path)
+def left(state: Path, content: bytes) -> Path:
+    """What lies where a store would, and nothing else of the site."""
+    shutil.rmtree(state / "heads", ignore_errors=True)
+    (state / "site.jsonl").unlink(missing_ok=True)
+    path = store_path(state, "P001")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("of_line", [0.0, 0.5, 0.999, 1.0])
+def test_what_a_crash_left_of_a_new_store_is_made_anew(state: Path, of_line: float):
+    line = store_path(state, "P001").read_bytes()
+    left(state, line[: int(len(line) * of_line)])
+    made(state.parent)
     assert len(read_store(state, "P001")[0]) == 1
+
+
+@pytest.mark.parametrize("size", [LINE_BYTES_MAX, LINE_BYTES_MAX + 1])
+def test_a_torn_first_line_is_no_longer_than_a_line(state: Path, size: int):
+    path = left(state, b"x" * size)
+    if size <= LINE_BYTES_MAX:
+        made(state.parent)
+        return
+    with pytest.raises(Refused, match=r"found a store that .*site.jsonl does not know"):
+        made(state.parent)
+    assert path.stat().st_size == size
+
+
+@pytest.mark.parametrize("torn", ["", "the end", "a second line", "the middle", "another's"])
+def test_a_store_that_had_sessions_is_never_made_anew(state: Path, torn: str):
+    """The list of the site and the mark are gone: the store is all that knows what was spent."""
+    line = store_path(state, "P001").read_bytes()
+    crashed(state, 2400.0)
+    whole = store_path(state, "P001").read_bytes()
+    content = {
+        "": whole,
+        "the end": whole[:-5],
+        "a second line": whole[: len(line) + 5],
+        "the middle": whole.replace(b"2400.0", b"0000.0"),
+        "another's": line.replace(b"P001", b"P002"),
+    }[torn]
+    path = left(state, content)
+    with pytest.raises(Refused, match="bring back the site's list as it was") as refused:
+        made(state.parent)
+    assert "\n" not in str(refused.value)
+    assert path.read_bytes() == content
 
 
 def of_another_boot(state: Path) -> History:

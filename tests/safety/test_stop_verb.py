@@ -90,9 +90,16 @@ def test_json_is_for_programs(place: Path, capsys: pytest.CaptureFixture[str]):
     assert json.loads(capsys.readouterr().out) == [{"rig": "dead", "confirmed": False, "seq": None}]
 
 
+def test_a_name_stays_on_its_line(place: Path, capsys: pytest.CaptureFixture[str]):
+    left_over(place, "two\nlines\x1b[2J")
+    assert main([]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("two\\nlines\\x1b[2J: NOT CONFIRMED")
+
+
 def test_no_rig_and_a_wrong_call(place: Path, capsys: pytest.CaptureFixture[str]):
     assert main([]) == 1
-    assert "no rig found" in capsys.readouterr().out
+    assert f"no rig found in {place}, nor noted by one: nothing" in capsys.readouterr().out
     assert main(["now"]) == 2
     assert main(["--help"]) == 0
     said = capsys.readouterr().out

@@ -87,6 +87,7 @@ def test_a_new_participant_has_spent_nothing(state: Path):
         store_seq=1,
         store_head=chain.head,
         site_head=site_list(state)[0].head,
+        latest_wall_ns=record.stamp.wall_ns,
     )
     assert (record.act.person, record.act.participant, record.act.reason) == ("bob", "P001", "course begins")
     assert file_of(state).stat().st_mode & 0o777 == 0o600

@@ -13,7 +13,7 @@ from safety.limit_values import Person
 from safety.participants import new_participant
 
 OFFICERS_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(7, 39)))
-OFFICER = Person(name="officer", role="officer", public_key=public_key_hex(OFFICERS_KEY), salt="0" * 32)
+OFFICER = Person(name="maker", role="officer", public_key=public_key_hex(OFFICERS_KEY), salt="0" * 32)
 
 
 def fresh_participant(state: Path, limits: Path) -> None:

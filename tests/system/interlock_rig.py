@@ -28,12 +28,13 @@ from safety.acting import ActsLine
 from safety.acts import derive_key, public_key_hex
 from safety.entries import Entry, Genesis
 from safety.messages import ActResult, Permit, StatusReport
+from safety.people import table_of
 from safety.software import software
 from safety.verify import Verdict, read, replayed, verify
 from sim.record import Record, Rx, State, load, zero_since
 from tests.bounded import line_of
 from tests.bounded import together as together
-from tests.system.fresh import fresh_participant
+from tests.system.fresh import OFFICER, fresh_participant
 from tests.system.played_controller import (
     SESSION_DIGEST,
     SESSION_ID,
@@ -71,7 +72,7 @@ def operators_key() -> Ed25519PrivateKey:
 
 
 def limits_text(modality: Modality, edits: Mapping[str, str]) -> str:
-    """The example's limits, valid today, with the tests' operator; each edit must find what it replaces."""
+    """The example's limits, valid today, with the tests' operator and officer; each edit must find what it replaces."""
     text = (ROOT / f"docs/examples/limits-{modality}.toml").read_text(encoding="utf-8")
     today = datetime.datetime.now().astimezone().date()
     base = {
@@ -89,7 +90,7 @@ def limits_text(modality: Modality, edits: Mapping[str, str]) -> str:
     for old, new in (base | dict(edits)).items():
         assert old in text, old
         text = text.replace(old, new)
-    return text
+    return f"{text}\n{table_of(OFFICER)}"
 
 
 def alive(pid: int) -> bool:
@@ -197,6 +198,7 @@ class Rig:
     world: World
     limits: Path
     run_dir: Path
+    starter: tuple[str, ...] = ("-m", "safety.start")
     interlock: subprocess.Popen[bytes] | None = None
     ready: dict[str, object] = field(default_factory=dict)
     start_s: float = 0.0
@@ -227,7 +229,7 @@ class Rig:
         ]
         with (self.folder / "interlock.err").open("ab") as errors:
             self.interlock = subprocess.Popen(
-                [sys.executable, "-m", "safety.start", "--limits", str(limits or self.limits), *session, *more],
+                [sys.executable, *self.starter, "--limits", str(limits or self.limits), *session, *more],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=self.world.environment, cwd=ROOT,
                 start_new_session=True, pass_fds=pass_fds,
             )  # fmt: skip
@@ -451,6 +453,7 @@ def interlock_rig(
     folder = Path(tempfile.mkdtemp(prefix="ilk-"))
     environment = os.environ | {
         "NOCILOOP_RUNTIME_DIR": str(folder / "rt"),
+        "NOCILOOP_RUNTIME_ALONE": "1",
         "NOCILOOP_STATE_DIR": str(folder / "state"),
     }
     run = run_dir or folder / "run"

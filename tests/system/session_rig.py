@@ -21,13 +21,13 @@ from pathlib import Path
 from string import Template
 
 from controller.manifest import check_manifest
-from safety.people import make_person
+from safety.people import make_person, table_of
 from safety.software import software
 from safety.verify import verify
 from sim import record
 from sim.demo import FILES, PERSON, SERIAL
 from tests.bounded import line_of
-from tests.system.fresh import fresh_participant
+from tests.system.fresh import OFFICER, fresh_participant
 
 ROOT = Path(__file__).resolve().parents[2]
 TAG = "NOCILOOP_TEST_RIG"
@@ -153,6 +153,7 @@ class Rig:
         self.env = os.environ | {
             TAG: self.tag,
             "NOCILOOP_RUNTIME_DIR": str(self.sockets / "rigs"),
+            "NOCILOOP_RUNTIME_ALONE": "1",
             "NOCILOOP_STATE_DIR": str(self.sockets / "state"),
             "NO_COLOR": "1",
             "COLUMNS": "200",
@@ -231,7 +232,7 @@ class Rig:
             "endpoint": self.endpoint,
             "serial": SERIAL,
             "relay": str(self.relay),
-            "people": person(),
+            "people": f"{person()}\n{table_of(OFFICER)}",
             "today": datetime.datetime.now().astimezone().date().isoformat(),
             "rig": self.name,
             "source_id": self.name,

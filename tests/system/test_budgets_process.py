@@ -10,11 +10,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safety import clocks
+from safety.acts import public_key_hex
 from safety.admission import read_limits
 from safety.entries import Genesis
 from safety.history import History, Stamp
+from safety.limit_values import Person
 from safety.messages import Permit, Refusal
 from safety.modalities import Exposure
 from safety.participants import confirm_date, new_course
@@ -24,11 +27,13 @@ from safety.store_records import Reserved, body_of
 from safety.verify import read
 from safety.windows import DAY_NS
 from sim.record import zero_since
-from tests.system.fresh import OFFICER, OFFICERS_KEY, fresh_participant
+from tests.system.fresh import fresh_participant
 from tests.system.interlock_rig import OPERATOR, WAIT_S, Rig, interlock_rig, operators_key, until
 from tests.system.played_controller import hold
 
 pytestmark = pytest.mark.system
+
+EVES_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(9, 41)))
 
 
 def history_of_session(rig: Rig) -> History:
@@ -147,9 +152,9 @@ def test_a_new_course_is_what_the_next_session_is_told(monkeypatch: pytest.Monke
         operator = limits.person(OPERATOR)
         assert operator is not None
         confirm_date(rig.state, limits, operator, operators_key(), "compared with the radio clock")
-        officer = msgspec.structs.replace(OFFICER, name="eve")
+        officer = Person(name="eve", role="officer", public_key=public_key_hex(EVES_KEY), salt="0" * 32)
         named = msgspec.structs.replace(limits, people=(operator, officer))
-        assert new_course(rig.state, named, officer, OFFICERS_KEY, "after the assessment") == 2
+        assert new_course(rig.state, named, officer, EVES_KEY, "after the assessment") == 2
         assert "ready" in rig.start(), rig.ready
         (course,) = history_of_session(rig).courses
         assert (course.number, course.n_sessions) == (1, 1)  # these limits do not know the officer

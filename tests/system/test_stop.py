@@ -134,6 +134,38 @@ def test_the_command_stops_and_says_so() -> None:
         assert gone.stdout.startswith("no rig found")
 
 
+def test_the_command_stops_from_a_shell_without_the_environment(tmp_path: Path) -> None:
+    """The rig's directory was named where it was started, and nowhere else; the places looked in are the test's own."""
+    (tmp_path / "tmp").mkdir()
+    moved = (
+        "import sys; from pathlib import Path; from safety import rig; "
+        f"rig.SITE_DIRECTORY, rig.USERS = Path({str(tmp_path / 'run')!r}), Path({str(tmp_path / 'user')!r}); "
+        f"rig.SHARED_TMP = Path({str(tmp_path / 'tmp')!r}); "
+    )
+    with interlock_rig(start=False) as rig:
+        rig.world.environment = dict(rig.world.environment) | {"NOCILOOP_RUNTIME_ALONE": ""}
+        rig.starter = ("-c", moved + "from safety.start import main; sys.exit(main())")
+        assert "ready" in rig.start(), rig.ready
+
+        def stop() -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-c", moved + "from safety.stop import main; sys.exit(main([]))"]
+            return subprocess.run(
+                command, env={}, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S, check=False
+            )
+
+        rig.running()
+        since_ns = time.monotonic_ns()
+        done = stop()
+        rig.zero_ms(since_ns, COMMAND_MS + RAMP_MS + SLACK_MS)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("demo: STOP taken, it goes to zero (ledger entry ")
+        rig.ended_in_order()
+        assert list((tmp_path / "tmp").glob("*/.noted/*")) == []
+        gone = stop()
+        assert (gone.returncode, gone.stdout.count("\n")) == (1, 1)
+        assert gone.stdout.startswith(f"no rig found in {tmp_path / 'run'}, {tmp_path / 'tmp'}/nociloop-")
+
+
 def test_a_rig_that_hangs_does_not_keep_the_command_from_the_next() -> None:
     with interlock_rig() as rig, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
         (rig.directory.parent / "aaa").mkdir()  # comes first in any order

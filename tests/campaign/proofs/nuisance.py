@@ -49,8 +49,9 @@ def demonstrated(modality: str, seed: int, duration_s: int) -> Outcome:
             "--out",
             "runs",
         ]
+        alone = {"NOCILOOP_RUNTIME_DIR": str(folder / "rt"), "NOCILOOP_RUNTIME_ALONE": "1"}
         done = subprocess.run(
-            [NOCILOOP, *words], cwd=folder, env=os.environ | {"NOCILOOP_RUNTIME_DIR": str(folder / "rt")},
+            [NOCILOOP, *words], cwd=folder, env=os.environ | alone,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=duration_s + END_S, check=False,
         )  # fmt: skip
         ledgers = list(folder.glob("runs/*/ledger.jsonl"))
