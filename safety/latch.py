@@ -74,16 +74,7 @@ class LatchFile:
 
     def read(self) -> Latched:
         """What the last session left; what cannot be understood is tripped."""
-        content = self._content
-        if len(content) > BYTES_MAX:
-            return self._unreadable(f"it is longer than {BYTES_MAX} bytes")
-        try:
-            found = _decoder.decode(content)
-        except (ValueError, RecursionError):
-            return self._unreadable("it is no state of a rig")
-        if found.schema != 1 or found.rig != self._rig:
-            return self._unreadable(f"it is of rig {ascii(found.rig)[1:41]}, schema {found.schema}")
-        return found
+        return read_latch(self._rig, self._content)
 
     def put(self, latched: Latched) -> None:
         """Keep it, down to the disk; raises OSError."""
@@ -101,20 +92,42 @@ class LatchFile:
     def close(self) -> None:
         os.close(self._fd)
 
-    def _unreadable(self, why: str) -> Latched:
-        text = f"{trips.UNFINISHED.text}: {self.path.name} cannot be understood, {why}"
-        tripped = msgspec.structs.replace(clear(self._rig), mark="tripped", code=trips.UNFINISHED.code)
-        return msgspec.structs.replace(tripped, text=text)
+
+def read_latch(rig: str, content: bytes) -> Latched:
+    """What stands in a rig's file; what cannot be understood is tripped."""
+    if len(content) > BYTES_MAX:
+        return _unreadable(rig, f"it is longer than {BYTES_MAX} bytes")
+    try:
+        found = _decoder.decode(content)
+    except (ValueError, RecursionError):
+        return _unreadable(rig, "it is no state of a rig")
+    if found.schema != 1 or found.rig != rig:
+        return _unreadable(rig, f"it is of rig {ascii(found.rig)[1:41]}, schema {found.schema}")
+    return found
+
+
+def _unreadable(rig: str, why: str) -> Latched:
+    """Tripped; and by a real device, for nobody can say that it was none."""
+    text = f"{trips.UNFINISHED.text}: {rig}.json cannot be understood, {why}"
+    tripped = msgspec.structs.replace(clear(rig), mark="tripped", code=trips.UNFINISHED.code, real=True)
+    return msgspec.structs.replace(tripped, text=text)
+
+
+def kept(rig: str) -> Latched | None:
+    """A rig's file as it stands, None where this user's state has none; one that cannot be read is tripped."""
+    try:
+        path = state_directory() / RIGS / f"{rig}.json"
+        return read_latch(rig, read_regular(path, BYTES_MAX, follow=False))
+    except FileNotFoundError:
+        return None
+    except (OSError, SiteError) as error:
+        return _unreadable(rig, getattr(error, "strerror", None) or str(error))
 
 
 def last_session(rig: str) -> str:
-    """What `said` says of a rig's file as it stands; empty where there is none, or it cannot be looked at."""
-    try:
-        path = state_directory() / RIGS / f"{rig}.json"
-        found = _decoder.decode(read_regular(path, BYTES_MAX, follow=False))
-    except (OSError, SiteError, ValueError, RecursionError):
-        return ""
-    return said(found)
+    """What `said` says of a rig's file as it stands; empty where there is none."""
+    found = kept(rig)
+    return "" if found is None else said(found)
 
 
 def trip_of(latched: Latched) -> tuple[str, str]:

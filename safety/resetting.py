@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safety.latch import last_session
+from safety.latch import kept
 from safety.rig import ACTS
 from safety.site import RIGS, SiteError, state_folder
 
@@ -69,9 +69,11 @@ def interlock_for_reset(limits: Path, rig: str) -> Iterator[Path]:
 
 
 def is_kept(rig: str) -> bool:
-    """Whether the reset has reached the disk: before that a power cut would find the rig tripped again."""
+    """Whether the reset has reached the disk: before that a power cut would find the rig tripped again. Where the rig is
+    kept by another account, its interlock alone can tell."""
     for _ in range(round(KEPT_S / POLL_S)):
-        if not last_session(rig):
+        found = kept(rig)
+        if found is None or found.mark == "reset":
             return True
         time.sleep(POLL_S)
     return False

@@ -72,6 +72,8 @@ def test_a_rig_that_was_left_tripped_is_named(tmp_path: Path, monkeypatch: pytes
         door.bind(str(tmp_path / "run" / "rig-1" / "acts.sock"))
         door.listen()
         assert doctor.rigs().verdict == "pass"
+    file.path.write_bytes(b"{")  # torn
+    assert doctor.rigs().verdict == "warn" and "cannot be understood" in doctor.rigs().found
     file.close()
 
 

@@ -19,7 +19,7 @@ from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, last_sessi
 from safety.ledger import Ledger
 from safety.messages import End, Pause
 from safety.site import SITE_STATE, SiteError, state_directory, state_folder
-from safety.start import Refused, _last_session, first_state_after
+from safety.start import Refused, _last_session, first_state_after, of_this_session
 from safety.state import Latch, MarkArmed, PetRelay, Unlatch
 from tests.safety.bench_device import MS
 from tests.safety.ledgers import until, watched
@@ -444,9 +444,37 @@ def test_what_is_left_of_a_session_can_be_said_without_a_start(
     assert last_session("rig-1") == ""
     file.put(TRIPPED)
     assert last_session("rig-1") == said(TRIPPED)
-    file.path.write_bytes(b"{")
+    file.put(clear("rig-1"))
     assert last_session("rig-1") == ""
+    for content, why in (
+        (b"{", "no state of a rig"),
+        (b" " * (BYTES_MAX + 1), f"longer than {BYTES_MAX} bytes"),
+    ):
+        file.path.write_bytes(content)
+        assert last_session("rig-1").startswith("rig rig-1 is TRIPPED: ILK-004 ")
+        assert f"rig-1.json cannot be understood, it is {why} (unknown when)" in last_session("rig-1")
     file.close()
+    file.path.unlink()
+    os.mkfifo(file.path)
+    assert "cannot be understood, not a regular file" in last_session("rig-1")
+    tmp_path.chmod(0o707)
+    assert "anybody may write it" in last_session("rig-1")
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b" " * (BYTES_MAX + 1), b"\0" * BYTES_MAX])
+def test_what_cannot_be_understood_may_have_been_a_real_device(
+    open_latch: Callable[..., LatchFile], content: bytes
+):
+    """So unsigned limits, into which anybody may write a name, do not reset it."""
+    rules = rules_of()
+    assert rules.signed is None
+    torn = open_latch(content).read()
+    assert torn.real
+    with pytest.raises(
+        Refused, match="found it tripped with a real device, expected limits that an officer signed"
+    ):
+        of_this_session(torn, rules)
 
 
 def test_a_reset_is_done_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -455,6 +483,11 @@ def test_a_reset_is_done_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pyt
     file = LatchFile(state_folder("rigs"), "rig-1")
     file.put(TRIPPED)
     assert not resetting.is_kept("rig-1")
+    for content in (b"{", msgspec.json.encode(clear("rig-1"))):
+        file.path.write_bytes(content)
+        assert not resetting.is_kept("rig-1")  # it was not this that was kept
     file.put(msgspec.structs.replace(TRIPPED, mark="reset"))
     assert resetting.is_kept("rig-1")
+    file.path.unlink()
+    assert resetting.is_kept("rig-1")  # of another account: that one's interlock has said it
     file.close()
