@@ -23,13 +23,29 @@ def state_directory(site: Path = SITE_STATE) -> Path:
         return _ours_alone(Path(own).absolute())
     if site.is_dir() and os.access(site, os.W_OK):
         return _ours_alone(site)
+    above = os.environ.get("XDG_STATE_HOME")
+    return _ours_alone(Path(above).absolute() / "nociloop" if above else _at_home())
+
+
+def _at_home() -> Path:
     try:
-        home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return Path.home().absolute() / ".local" / "state" / "nociloop"
     except RuntimeError:
         raise SiteError(
             "found no home directory, expected a user who has one; set NOCILOOP_STATE_DIR"
         ) from None
-    return _ours_alone(home.absolute() / "nociloop")
+
+
+def check_for_real(site: Path = SITE_STATE) -> None:
+    """The latch, the serial and the budgets of a real device are in one place, the site's where there is one, else at
+    the user's home: none starts beside what it left elsewhere. Raises SiteError."""
+    found = state_directory(site)
+    own = site if os.path.lexists(site) else _at_home()
+    if found.resolve() != own.resolve():
+        raise SiteError(
+            f"state directory: found {found}, expected {own}: any other is good for simulated endpoints only; unset "
+            f"NOCILOOP_STATE_DIR and XDG_STATE_HOME, under an account that may write {own}"
+        )
 
 
 def _ours_alone(path: Path) -> Path:
@@ -53,7 +69,8 @@ def state_folder(kind: str) -> Path:
         mode = path.stat().st_mode
     except OSError as error:
         raise SiteError(
-            f"{path}: {error.strerror}; set NOCILOOP_STATE_DIR to a directory of your own"
+            f"{path}: found {error.strerror}, expected a folder of the site's state; set NOCILOOP_STATE_DIR to a directory "
+            "of your own"
         ) from error
     if mode & stat.S_IWOTH:
         raise SiteError(f"{path}: anybody may write it, expected the interlock's users alone; chmod o-w")

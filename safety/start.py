@@ -18,6 +18,7 @@ import msgspec
 from safety import clocks, serials
 from safety.admission import Admitted, Refused, admit
 from safety.device import DeviceHost
+from safety.device_lock import lock_device
 from safety.entries import Genesis
 from safety.history import History
 from safety.latch import Latched, LatchFile, said, trip_of
@@ -43,7 +44,7 @@ from safety.rig import (
     note,
     writable_directory,
 )
-from safety.site import RIGS, SiteError, state_directory, state_folder
+from safety.site import RIGS, SiteError, check_for_real, state_directory, state_folder
 from safety.software import software
 from safety.state import Rules, State, Watch
 from safety.store import Store, open_store
@@ -109,6 +110,7 @@ def _make(
     admitted = _admitted(arguments, today)
     simulated = arguments.shadow or _is_simulated(admitted.limits.device)
     directory, lock, group = _claim_rig(admitted.limits.rig, simulated=simulated)
+    _claim_device(admitted.limits, shadow=arguments.shadow)
     _take_serial(admitted)
     store, history = _claim_store(admitted.limits, arguments.session_id)
     rules = _rules(arguments, admitted, history, today)
@@ -220,6 +222,18 @@ def _claim_rig(rig: str, *, simulated: bool) -> tuple[Path, int, int | None]:
             note(directory)
         return directory, lock, group_of(site)
     except RigError as error:
+        raise Refused(str(error)) from error
+
+
+def _claim_device(limits: Limits, *, shadow: bool) -> None:
+    """The device, for this session alone, and a real one where its state is; raises Refused."""
+    if shadow:
+        return
+    try:
+        if not _is_simulated(limits.device):
+            check_for_real()
+        lock_device(limits.device.endpoint, limits.rig)
+    except SiteError as error:
         raise Refused(str(error)) from error
 
 

@@ -18,7 +18,7 @@ from safety.events import EndAsked, HostGone, LedgerTrouble, PauseAsked, RelaySa
 from safety.latch import BYTES_MAX, Latched, LatchFile, after, clear, last_session, said, said_at, trip_of
 from safety.ledger import Ledger
 from safety.messages import End, Pause
-from safety.site import SITE_STATE, SiteError, state_directory, state_folder
+from safety.site import SiteError, state_folder
 from safety.start import Refused, _last_session, first_state_after, of_this_session
 from safety.state import Latch, MarkArmed, PetRelay, Unlatch
 from tests.safety.bench_device import MS
@@ -366,69 +366,6 @@ def test_a_latch_that_cannot_be_kept_is_a_ledger_that_failed(tmp_path: Path):
     assert said_[0].kind == "failed"
     assert "rig-1.json" in said_[0].text
     assert not ledger.close(5.0)
-
-
-# Where it stands
-
-
-def test_the_site_s_directory_else_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
-    assert state_directory(tmp_path) == tmp_path
-    assert state_directory(tmp_path / "none") == tmp_path / "xdg" / "nociloop"
-    monkeypatch.delenv("XDG_STATE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert state_directory(tmp_path / "none") == tmp_path / ".local" / "state" / "nociloop"
-    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path / "own"))
-    assert state_directory() == tmp_path / "own"
-    assert state_folder("rigs") == tmp_path / "own" / "rigs"
-    assert Path("/var/lib/nociloop") == SITE_STATE
-
-
-def test_a_user_without_a_home_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-
-    def homeless() -> Path:
-        raise RuntimeError
-
-    monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(SiteError, match="no home directory"):
-        state_directory(tmp_path / "none")
-
-
-def test_state_where_anybody_may_put_an_older_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Whose latch and stores are in it: a directory that all may write may be given others, sticky or not."""
-    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
-    own = tmp_path / "nociloop"
-    own.mkdir()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    for mode in (0o703, 0o702, 0o1777):
-        own.chmod(mode)
-        for site in (own, tmp_path / "none"):
-            with pytest.raises(SiteError, match=f"^{own}: anybody may write it, expected .*; chmod o-w$"):
-                state_directory(site)
-    own.chmod(0o770)
-    assert state_directory(tmp_path / "none") == state_directory(own) == own
-    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(own))
-    own.chmod(0o777)
-    with pytest.raises(SiteError, match="anybody may write it"):
-        state_directory()
-
-
-def test_a_folder_that_anybody_may_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path))
-    (tmp_path / "rigs").mkdir()
-    os.chmod(tmp_path / "rigs", 0o777)
-    with pytest.raises(SiteError, match="anybody may write it"):
-        state_folder("rigs")
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "file").write_text("x")
-    monkeypatch.setenv("NOCILOOP_STATE_DIR", str(tmp_path / "file"))
-    with pytest.raises(SiteError, match="set NOCILOOP_STATE_DIR"):
-        state_folder("rigs")
 
 
 def test_the_code_of_a_crash_is_no_code_of_a_step():

@@ -225,14 +225,18 @@ def test_a_runtime_directory_that_is_not_ours_alone_is_refused() -> None:
         assert "107 bytes" in line and "NOCILOOP_RUNTIME_DIR" in line
 
 
-def test_a_rig_and_a_participant_have_one_session_at_a_time() -> None:
+def test_a_rig_a_device_and_a_participant_have_one_session_at_a_time() -> None:
     with interlock_rig() as rig:
         controller = rig.running()
         other = rig.folder / "other.toml"
         other.write_text(rig.limits.read_text().replace('rig = "demo"', 'rig = "other"'))
+        elsewhere = rig.folder / "elsewhere.toml"
+        elsewhere.write_text(other.read_text().replace(rig.world.endpoint, "tcp:127.0.0.1:9"))
+        device = f"device {rig.world.endpoint}: found it held by rig demo, expected it free; end that session"
         for limits, expected in (
             (rig.limits, "rig demo is in use by another session"),
-            (other, "participant P001 has a session already"),
+            (other, device),
+            (elsewhere, "participant P001 has a session already"),
         ):
             second = Rig(rig.folder, "tacs", rig.world, limits, rig.folder / "second")
             lines = second.start()["refused"]

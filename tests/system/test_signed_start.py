@@ -171,6 +171,15 @@ def test_a_real_endpoint_is_never_ready_on_limits_that_are_not_signed_and_verifi
             f'"{rig.world.endpoint}"': '"serial:/dev/ttyS99@115200"',
             'identity = "any"': 'identity = "SIM-0001"',
         }
+        home = rig.folder / "home"
+        rig.world.environment = dict(rig.world.environment) | {"HOME": str(home), "XDG_STATE_HOME": ""}
+        own = home / ".local" / "state" / "nociloop"
+        line = refused(
+            rig, signed(rig, "elsewhere.toml", **real)
+        )  # what a real device left must not be left behind
+        assert line.startswith(f"state directory: found {rig.state}, expected {own}: ")
+        own.parent.mkdir(parents=True)
+        own.symlink_to(rig.state)
         for key, said in (
             (KEY, ": unverified: "),
             (OTHER, ": the key of second is for simulated endpoints only; unverified: "),
