@@ -16,10 +16,11 @@ import msgspec
 
 from drivers.stimulation import Value
 from safety.chained import FIRST, BrokenChain, Chain, LongLine, next_line, read_chain
-from safety.regular_file import is_named, sync_directory
+from safety.regular_file import is_named, read_regular, sync_directory
 from safety.site import SiteError
 
 SITE_LIST = "site.jsonl"
+BYTES_MAX = 134_217_728  # own choice, as a store's: some 400 bytes a line, two lines a session
 LOCK_S = 2.0  # own choice: the site's list is locked for one line
 
 
@@ -89,7 +90,12 @@ def site_list(directory: Path) -> tuple[Chain, tuple[Anchor, ...]]:
     """The site's list of heads, empty where there is none yet; raises StoreError."""
     path = directory / SITE_LIST
     try:
-        chain = read_chain(path.read_bytes())
+        content = read_regular(path, BYTES_MAX, follow=False)
+        if len(content) > BYTES_MAX:
+            raise StoreError(
+                f"{path}: found more than {BYTES_MAX} bytes, expected fewer; find out what wrote them"
+            )
+        chain = read_chain(content)
         return chain, tuple(map(_anchor.decode, chain.bodies))
     except FileNotFoundError:
         return Chain(bodies=(), hashes=(), length=0, torn=False), ()

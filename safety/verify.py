@@ -22,10 +22,13 @@ from safety.kept_signature import SignatureFile, judge_signature
 from safety.limit_values import Limits
 from safety.limits import LimitsErrors, load
 from safety.oracle_ledger import Judgement, judge
+from safety.regular_file import read_regular
 from safety.signature import said_of
 from safety.state import Rules, State
 
 LINE_BYTES_MAX = 262_144
+BYTES_MAX = 2**31  # own choice: what is longer would not be held in memory
+GROWN_BYTES = 1_048_576  # of a session that runs, between the look at its size and the reading
 
 Execution = Literal["same", "differs under other code", "tampered", "not run"]
 LimitsFile = Literal["the same", "another", "not at hand"]
@@ -100,9 +103,12 @@ def read(path: Path) -> tuple[list[Line], bool, list[str]]:
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a file; raises LedgerUnreadable."""
+    """The bytes of a regular file, and of nothing that never ends; raises LedgerUnreadable."""
     try:
-        return path.read_bytes()
+        size = path.stat().st_size
+        if size > BYTES_MAX:
+            raise LedgerUnreadable(f"{path}: found {size} bytes, expected a ledger; find out what wrote them")
+        return read_regular(path, size + GROWN_BYTES)
     except OSError as error:
         raise LedgerUnreadable(f"{path}: {error.strerror}; give a ledger.jsonl, or a run folder") from error
 

@@ -163,6 +163,9 @@ def test_a_device_of_a_run_narrows_it_further(file: Path, tmp_path: Path):
     write(none, World(rules_of()))
     assert "found no device that was opened" in refused(call("show", file, "--device-of", none))
     assert "No such file" in refused(call("show", file, "--device-of", tmp_path / "nowhere"))
+    os.mkfifo(none / "pipe")
+    for endless in (none / "pipe", Path("/dev/zero")):
+        assert "not a regular file" in refused(call("show", file, "--device-of", endless))
 
 
 def test_what_is_not_whole_is_not_shown(file: Path):

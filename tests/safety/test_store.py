@@ -443,6 +443,20 @@ def test_a_site_list_that_cannot_be_read_or_locked_is_refused(state: Path, monke
     path.rename(state / "other")
     path.mkdir()
     assert "expected the site's list of heads" in refusal(state)
+    path.rmdir()
+    os.mkfifo(path)
+    assert "not a regular file, expected the site's list of heads" in refusal(state)
+    path.unlink()
+    path.symlink_to(state / "other")
+    assert "expected the site's list of heads" in refusal(state)
+
+
+def test_a_site_list_beyond_all_size_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch):
+    size = (state / "site.jsonl").stat().st_size
+    monkeypatch.setattr("safety.site_list.BYTES_MAX", size)
+    assert len(site_list(state)[1]) == 1
+    monkeypatch.setattr("safety.site_list.BYTES_MAX", size - 1)
+    assert f"site.jsonl: found more than {size - 1} bytes, expected fewer" in refusal(state)
 
 
 Steps = st.lists(

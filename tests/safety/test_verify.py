@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,19 @@ def test_a_whole_ledger_is_the_same_again(path: Path):
     assert verdict.problems == ()
     assert verdict.head == hashlib.sha256(path.read_bytes().splitlines()[-1]).hexdigest()
     assert verdict.entries == len(path.read_bytes().splitlines())
+
+
+def test_what_never_ends_is_no_ledger(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(LedgerUnreadable, match=f"^{endless}: .*; give a ledger.jsonl, or a run folder$"):
+            read(endless)
+    size = path.stat().st_size
+    monkeypatch.setattr("safety.verify.BYTES_MAX", size)
+    assert verify(path, SOFTWARE).ok
+    monkeypatch.setattr("safety.verify.BYTES_MAX", size - 1)
+    with pytest.raises(LedgerUnreadable, match=f"^{path}: found {size} bytes, expected a ledger; "):
+        read(path)
 
 
 @pytest.mark.parametrize(
