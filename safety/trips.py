@@ -70,7 +70,10 @@ HOST_SILENT = _trip(
     "ILK-211", "cut", "the device host does not answer in time", "check the driver and its device"
 )
 HOST_GONE = _trip(
-    "ILK-212", "cut", "the device host ended", "check the driver; its last line is in the ledger"
+    "ILK-212",
+    "cut",
+    "the device host ended",
+    "check the driver; its last line: RUN_DIR/interlock.err, or where the interlock's own errors go",
 )
 DEVICE_FAILED = _trip(
     "ILK-213",
