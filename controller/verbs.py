@@ -201,7 +201,8 @@ def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...
     say(f"limits   {files.limits_path}  digest {limits.digest[:16]}, {valid}")
     device = limits.device
     say(
-        f"device   {device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}; "
+        f"device   {device.driver} of {device.distribution}, version {device.version}, at {device.endpoint}, "
+        f"identity {device.identity}; "
         "it may narrow the limits further when it is opened"
     )
     say("needs    of a device that lacks something, where nothing of this file stands in for it:")

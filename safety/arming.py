@@ -75,6 +75,8 @@ def device_problem(rules: Rules, opened: Opened) -> str:
     device, caps = rules.limits.device, opened.capabilities
     if caps.driver != device.driver or opened.distribution != device.distribution:
         return f"driver {caps.driver} of {opened.distribution}, expected {device.driver} of {device.distribution}"
+    if device.version != "any" and opened.version != device.version:
+        return f"version {opened.version} of {opened.distribution}, expected {device.version}"
     if device.identity != "any" and caps.serial != device.identity:
         return f"identity {caps.serial}, expected {device.identity}"
     if rules.simulated and device.endpoint != "none" and not caps.serial.startswith(SIMULATED):

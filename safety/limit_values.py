@@ -96,6 +96,7 @@ class AllowedDevice(Value, frozen=True):
 
     driver: str
     distribution: str
+    version: str
     endpoint: str
     identity: str
     simulated: bool

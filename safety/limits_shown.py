@@ -113,7 +113,8 @@ def head_of(admitted: Admitted, columns: int) -> str:
         ("by", f"{limits.responsible}, {limits.site}"),
         (
             "device",
-            f"{device.driver} of {device.distribution} at {device.endpoint}, identity {device.identity}",
+            f"{device.driver} of {device.distribution}, version {device.version}, at {device.endpoint}, "
+            f"identity {device.identity}",
         ),
         ("people", people),
     )

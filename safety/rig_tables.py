@@ -10,6 +10,7 @@ from safety.strict_table import Table
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LOWER_NAME = re.compile(r"[a-z0-9_-]{1,32}")  # names a directory of sockets, whose paths hold 107 bytes
+VERSION = re.compile(r"[A-Za-z0-9.!+_-]{1,64}")
 DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 IDENTITY = re.compile(r"[\x21-\x7e]{1,64}")
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
@@ -69,10 +70,16 @@ def read_device(table: Table) -> AllowedDevice:
     if identity == "any" and not simulated:
         table.refuse("identity", 'the serial number of this device ("any" is for simulated endpoints)')
     distribution = table.text("distribution", "the package that holds the driver", DISTRIBUTION)
+    version = table.text(
+        "version", "the version of that package, as `nociloop drivers list` says it", VERSION
+    )
+    if version == "any" and not simulated:
+        table.refuse("version", 'the version that was tried ("any" is for simulated endpoints)')
     table.close()
     return AllowedDevice(
         driver=driver,
         distribution=distribution,
+        version=version,
         endpoint=endpoint,
         identity=identity,
         simulated=simulated,

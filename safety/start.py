@@ -55,7 +55,7 @@ REFUSED = 3
 SWITCH_S = 0.0002  # the deciding thread waits no longer than this for the ledger's thread to let go
 WORD_CHARS_MAX = 300  # own choice: the name of a run folder, and more
 SHADOW = AllowedDevice(
-    driver="null", distribution="nociloop", endpoint="none", identity="any", simulated=True
+    driver="null", distribution="nociloop", version="any", endpoint="none", identity="any", simulated=True
 )
 
 

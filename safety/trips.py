@@ -185,7 +185,7 @@ PERMISSIVES: dict[str, tuple[str, str]] = {
     "ILK-401": ("no controller", "start `nociloop run`"),
     "ILK-402": (
         "the device is not open, or not the one of the limits",
-        "check [device] in limits.toml: driver, distribution, endpoint, identity",
+        "check [device] in limits.toml: driver, distribution, version, endpoint, identity",
     ),
     "ILK-403": (
         "too little disk space for the ledger",

@@ -66,6 +66,7 @@ def document(modality: Modality) -> Document:
             "device": {
                 "driver": "open_device",
                 "distribution": "nociloop",
+                "version": "1",
                 "endpoint": "tcp:127.0.0.1:4000",
                 "identity": "SIM-1",
             },

@@ -118,6 +118,15 @@ def test_another_device_is_told_from_it(found: Opened, words: str):
     assert words in device_problem(RULES, found)
 
 
+@pytest.mark.parametrize(
+    ("asked", "found", "fits"), [("any", "2", True), ("1", "1", True), ("1", "1.0", False)]
+)
+def test_a_version_is_asked_for_where_the_limits_name_one(asked: str, found: str, fits: bool):
+    rules = bend_rules(RULES, device=msgspec.structs.replace(RULES.limits.device, version=asked))
+    said = msgspec.structs.replace(opened(), version=found)
+    assert device_problem(rules, said) == ("" if fits else f"version {found} of nociloop, expected {asked}")
+
+
 def test_a_serial_number_is_asked_for_where_the_limits_name_one():
     device = RULES.limits.device
     for identity, serial, problem in (

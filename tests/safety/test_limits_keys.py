@@ -101,6 +101,7 @@ def fits(modality: Modality, path: tuple[str, ...], right: object, value: object
             "rig",
             "identity",
             "distribution",
+            "version",
             "driver",
         )
         short = type(value) is str and value in ("2", "nan", "2026-01-01")

@@ -131,11 +131,28 @@ def test_endpoints(endpoint: str, good: bool, simulated: bool):
         assert load(to_toml(bent("tacs", path, endpoint))).device.simulated is simulated
 
 
-def test_any_identity_is_for_simulated_endpoints():
-    doc = bent("tacs", ("device", "identity"), "any")
+@pytest.mark.parametrize("key", ["identity", "version"])
+def test_any_identity_and_any_version_are_for_simulated_endpoints(key: str):
+    doc = bent("tacs", ("device", key), "any")
     assert problems(doc) == ()
     doc["device"]["endpoint"] = "serial:/dev/ttyACM0@115200"
-    assert len(key_lines(doc, ("device", "identity"))) == 1
+    assert len(problems(doc)) == len(key_lines(doc, ("device", key))) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "good"),
+    [
+        ("0.1.0", True),
+        ("1!2.0rc1+local-1_2", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        ("1 2", False),
+    ],
+)
+def test_versions(version: str, good: bool):
+    path = ("device", "version")
+    assert bool(key_lines(bent("tacs", path, version), path)) is not good
 
 
 def test_only_the_null_driver_has_no_endpoint_and_no_relay():
