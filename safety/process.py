@@ -39,13 +39,9 @@ from safety.framed import LinkGone
 from safety.interlock import BAD_FRAMES_MAX, step
 from safety.latch import Latched, after
 from safety.ledger import Ledger, LedgerFull
-from safety.messages import (
-    Act,
-    AskStatus,
-    Permit,
-    StatusReport,
-)
+from safety.messages import Act, AskStatus, Permit, StatusReport
 from safety.peers import CONTROLLER_BYTES, PERSON_BYTES, Door, Peer
+from safety.persons import Persons
 from safety.relay import Relay
 from safety.safing import Step
 from safety.state import (
@@ -69,7 +65,6 @@ from safety.wire import act_of, event_of
 _Watched = Door | Peer | DeviceHost | Relay | socket.socket | int
 TICK_NS = 10_000_000
 HOST_SILENCE_MS = 100
-PERSONS_MAX = 8
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -108,8 +103,7 @@ class Process:
         self._parent_fd = parent_fd
         self._controller: Peer | None = None
         self._read_ns = self._written_ns = 0  # the frame that is being answered; the Permit before
-        self._persons: dict[int, Peer] = {}
-        self._names = 0
+        self._persons = Persons()
         self._unreadable = 0
         self._fold: dict[str, int] = {}
         self._entered = state.watch  # the Watch that the last entry left
@@ -256,12 +250,12 @@ class Process:
         if connection is None:
             return
         peer = Peer(connection, PERSON_BYTES)
-        if len(self._persons) >= PERSONS_MAX or not peer.trusted(self._doors.group):
+        if not peer.trusted(self._doors.group):
             peer.close()
             return
-        self._names += 1
-        name = self._names
-        self._persons[name] = peer
+        for other in self._persons.in_the_way():
+            self._person_lost(other)
+        name = self._persons.add(peer, clocks.mono_ns())
         self._watch(peer, lambda: self._person_said(name))
 
     def _person_said(self, name: int) -> None:
@@ -277,6 +271,7 @@ class Process:
                     peer.send(self._report())
                 else:
                     raise FrameError(message)
+                self._persons.heard(name, clocks.mono_ns())
         except LinkGone:
             self._person_lost(name)
         except FrameError as error:
@@ -284,7 +279,7 @@ class Process:
             self._take(BadFrame(source="person", text=str(error)))
 
     def _person_lost(self, name: int) -> None:
-        peer = self._persons.pop(name, None)
+        peer = self._persons.remove(name)
         if peer is not None:
             self._forget(peer)
             peer.close()
@@ -359,7 +354,7 @@ class Process:
                 self._controller.flush()
         except LinkGone as error:
             self._controller_lost(str(error))
-        for name, peer in tuple(self._persons.items()):
+        for name, peer in self._persons.all():
             try:
                 peer.flush()
             except LinkGone:
@@ -367,6 +362,8 @@ class Process:
 
     def _tick(self, now_ns: int) -> None:
         self._flush()
+        for name in self._persons.silent(now_ns):
+            self._person_lost(name)
         behind_ns = now_ns - self._undurable[0][1] if self._undurable else 0
         self._take(Tick(behind_ns=behind_ns))
 
@@ -493,7 +490,7 @@ class Process:
         except LedgerFull:
             pass  # the trip has said so
         self._ledger.close(2.0)
-        for peer in (self._controller, *self._persons.values()):
+        for peer in (self._controller, *(each for _, each in self._persons.all())):
             if peer is not None:
                 peer.close()
         return status
