@@ -39,6 +39,7 @@ from safety.modalities import (
     rules_of,
     spacing_of,
 )
+from safety.modalities.added import addable
 from safety.modalities.rules import DeclaredChoice, DeclaredInput, needed
 from safety.rig_tables import (
     LOWER_NAME,
@@ -307,16 +308,23 @@ def _is_asked(declared: DeclaredChoice | DeclaredInput, inputs: Inputs, table: T
 
 
 def _read_budgets(table: Table, modality: Modality | None) -> tuple[Budget, ...]:
-    """How much may be spent: a table a scope that the modality declares, in it a row for each of its budgets."""
+    """How much may be spent: a table a scope that the modality declares, in it a row for each of its budgets. Any other
+    that means something for the modality may be added."""
     if modality is None:
         return ()
     declared = budgets_of(modality)
+    more = addable(modality, declared)
     budgets: list[Budget] = []
-    for scope in dict.fromkeys(each.scope for each in declared):
+    for scope in dict.fromkeys(each.scope for each in (*declared, *more)):
+        required = tuple(each for each in declared if each.scope == scope)
+        added = tuple(each for each in more if each.scope == scope)
+        if not required and scope not in table.keys:
+            continue
         inside = table.table(scope, f"a table of the budgets {scope}")
-        budgets += (_read_budget(inside, each) for each in declared if each.scope == scope)
-        inside.close()
-    table.close()
+        budgets += (_read_budget(inside, each) for each in required)
+        budgets += (_read_budget(inside, each) for each in added if each.name in inside.keys)
+        inside.close(*(each.name for each in added))
+    table.close(*(each.scope for each in more))
     return tuple(budgets)
 
 

@@ -105,10 +105,9 @@ def spent_by(train: Train, on_ns: int, limits: Limits) -> Mapping[str, Fraction]
 
 def budget(name: str, limits: Limits) -> Fraction:
     """What may go out in the session, 0 where nothing says it."""
-    absolute = SESSION[limits.modality].get(name, F(0))
-    rows = [exact(row.high) for row in limits.budgets if row.name == name and row.scope == "session"]
-    found = [row for row in rows if row is not None]
-    return max(F(0), min(absolute, *found)) if found and len(found) == len(rows) else F(0)
+    rows = [exact(row.high) or F(0) for row in limits.budgets if row.name == name and row.scope == "session"]
+    most = min(rows, default=F(0))
+    return max(F(0), min(most, SESSION[limits.modality].get(name, most)))
 
 
 def _general(given: Circumstances) -> Iterator[str]:

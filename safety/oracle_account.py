@@ -19,7 +19,7 @@ from safety.oracle_carriers import amplitude_asked, charge_c, same_shape
 from safety.oracle_course import CLOCKS_NS, MS, Course, S, union
 from safety.oracle_numbers import Circumstances, exact, said
 from safety.oracle_runs import Runs
-from safety.oracle_segments import too_soon
+from safety.oracle_segments import of_one_train, too_soon
 from safety.oracle_windows import Earlier, day_at
 from safety.state import Rules
 
@@ -140,6 +140,7 @@ class Account:
         if told.ma > 0 or not isinstance(wave, Hold):
             self.on_ns += told.end_ns - told.start_ns
             self.ma_ns += told.ma * (told.end_ns - told.start_ns)
+            self.runs.tell(course, told.ma * (told.end_ns - told.start_ns))
             spent = spent_by(course.request.train, told.end_ns - told.start_ns, self.rules.limits)
             for name, more in spent.items():
                 self.more[name] = self.more.get(name, Fraction(0)) + more
@@ -257,6 +258,11 @@ class Account:
         if over_ns < onset_ns < over_ns + off_ns:
             yield f"{said(Fraction(onset_ns - over_ns, S))} s after a hold had lapsed"
 
+    def run_of(self, fired: Course) -> Iterator[str]:
+        """A hold that was fired, with those without a pause before it, against what holds for all of them."""
+        yield from self.runs.against(fired, fired.begins_ns)
+        yield from self.runs.charged(fired, fired.begins_ns, [each for each in self.courses if each.is_out()])
+
     def over_budget(self, asked: Course | None, now_ns: int) -> Iterator[str]:
         """Confirmed, and all that may be out there, and what is asked for, against the session's budgets."""
         limits = self.rules.limits
@@ -275,9 +281,11 @@ class Account:
         for course, _, ns in left:
             for name, spent in spent_by(course.request.train, ns, limits).items():
                 used[name] = used.get(name, Fraction(0)) + spent
-        for name in SESSION[limits.modality]:
+        added = (row.name for row in limits.budgets if row.scope == "session")
+        for name in dict.fromkeys((*SESSION[limits.modality], *added)):
             spent = used.get(name, Fraction(0))
             if spent > budget(name, limits):
                 yield f"{name}: {said(spent)} of {said(budget(name, limits))}"
         if asked is not None:
+            yield from of_one_train(asked, limits)
             yield from self.earlier.over(used, now_ns + self.wall_offset_ns)

@@ -43,7 +43,8 @@ def union(rectangles: Iterable[Rectangle]) -> tuple[int, Fraction]:
 class Course:
     """A permitted request on its way. `least` and `most`: what may have come out when it began. `joined`: the bursts
     of the segments before it that are of the same train, which began at `joined_ns`. `renews`: the course
-    whose hold it asks to go on with; once the device has told that, it stands for both."""
+    whose hold it asks to go on with; once the device has told that, it stands for both. `run_ns`: when the holds without a
+    pause that it is one of began."""
 
     request: Request
     permitted_ns: int
@@ -63,6 +64,7 @@ class Course:
     pulses: int = 0
     spent_ns: int = 0
     ended_ns: int | None = None
+    run_ns: int | None = None
     stop_ns: int = 0
     failed: bool = False
 

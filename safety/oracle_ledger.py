@@ -226,7 +226,7 @@ class Oracle:
         if given is not None:
             yield from (f"fired: {each}" for each in rises_too_fast(course.request.train, given))
         yield from (f"fired: {each}" for each in self.account.pause(course.begins_ns))
-        yield from (f"fired: {each}" for each in self.account.runs.against(course, course.begins_ns))
+        yield from (f"fired: {each}" for each in self.account.run_of(course))
         if not isinstance(course.request.train.waveform, Hold):
             yield from (f"fired: {each}" for each in self.account.interval(course, course.begins_ns))
             self.account.trains = [*self.account.trains[-TRAINS_MAX:], course]

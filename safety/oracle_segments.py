@@ -1,17 +1,20 @@
-"""How soon a train may follow another, by the second hand: after the interval, or at once as the next segment of it."""
+"""How soon a train may follow another, by the second hand: after the interval, or at once as the next segment of it. What
+one train may spend, with all its segments so far, and one pulse of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
 
+from drivers.stimulation import Hold
 from safety.limit_values import Limits
-from safety.oracle import interval_s, joins, too_long
+from safety.oracle import interval_s, joins, spent_by, too_long
 from safety.oracle_carriers import groups
 from safety.oracle_course import Course, S
-from safety.oracle_numbers import said
+from safety.oracle_numbers import exact, said
 
 STRETCH = Fraction(21, 20)  # own choice: what the joints may add to a train, a twentieth of it
+QUOTIENTS = 1 + Fraction(1, 10**9)  # own choice: what a pulse spends is told as a quotient of floats
 
 
 def too_soon(before: Course, asked: Course, onset_ns: int, limits: Limits) -> Iterator[str]:
@@ -37,3 +40,25 @@ def too_soon(before: Course, asked: Course, onset_ns: int, limits: Limits) -> It
     yield from too_long((asked.joined + more) / rate_hz, limits)
     lasts_s = Fraction(onset_ns - asked.joined_ns, S) + more / rate_hz
     yield from (f"with its joints, {each}" for each in too_long(lasts_s / STRETCH, limits))
+
+
+def of_one_train(asked: Course, limits: Limits) -> Iterator[str]:
+    """What speaks against a train that ends by its number, by the budgets of one train and of one pulse. One that is no
+    number allows nothing."""
+    train = asked.request.train
+    had, _, _ = groups(train.waveform)
+    if isinstance(train.waveform, Hold):
+        return
+    spent = {
+        "on_time_s": Fraction(asked.lasts_ns, S),
+        "n_pulses": Fraction(asked.pulses_asked),
+        **spent_by(train, asked.lasts_ns, limits),
+    }
+    parts = {
+        "train": 1 + Fraction(asked.joined, max(1, had)),
+        "pulse": 1 / (max(1, asked.pulses_asked) * QUOTIENTS),
+    }
+    for row in limits.budgets:
+        part, whole, most = parts.get(row.scope), spent.get(row.name), exact(row.high) or Fraction(0)
+        if part is not None and whole is not None and whole * part > most:
+            yield f"{row.name} of a {row.scope}: {said(whole * part)} of {said(most)}"

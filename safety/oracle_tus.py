@@ -255,7 +255,8 @@ def _index(mean: Fraction | None, limits: Limits) -> Iterator[str]:
     elif index is not None:
         tables = ("itrusst",) if table == "itrusst" else ("itrusst", "bmus")
         times = [seconds for name in tables if (seconds := longest_s(index, name)) is not None]
-        budgets = [exact(each.high) for each in limits.budgets if each.name == "on_time_s"]
+        rows = [each for each in limits.budgets if each.scope in ("session", "24h")]
+        budgets = [exact(each.high) for each in rows if each.name == "on_time_s"]
         for held in budgets or [None]:
             if times and (held is None or min(times) == 0 or held > min(times)):
                 yield f"on_time_s: a budget of {held}, the table ends at {min(times)} s"

@@ -22,14 +22,13 @@ from safety.earlier import COURSE_GAP_NS, Void, courses_of, history_of, stranger
 from safety.events import Now
 from safety.history import Course, History, Stamp
 from safety.limit_values import Budget, Limits, Person, Spacing
-from safety.modalities import budgets_of
 from safety.officers import maker_keys, officer_keys
 from safety.site import SITE_STATE, SiteError, state_directory
 from safety.site_list import StoreError
 from safety.store import append_act, create, read_store, store_path
 from safety.store_records import CourseBegun, Created, DateConfirmed, Record, StoreAct, signed_bytes
 from safety.trips import PERMISSIVES
-from safety.windows import clock_trouble, next_start_wall_ns, room, waits
+from safety.windows import budgets_in_force, clock_trouble, next_start_wall_ns, room, waits
 
 
 def new_participant(
@@ -60,10 +59,10 @@ def new_course(directory: Path, limits: Limits, person: Person, key: Ed25519Priv
     session runs, with a clock that may be believed, a week after the last output; raises Refused."""
     officers = officer_keys(limits)
     _officer(limits, person, officers, "any endpoint")
-    if not any(each.scope == "course" for each in budgets_of(limits.modality)):
+    if not any(each.scope == "course" for each in budgets_in_force(limits)):
         raise Refused(
-            f"participant {limits.participant}: found limits of {limits.modality}, expected those of a modality that has a "
-            "budget of the course; nothing is to be begun anew"
+            f"participant {limits.participant}: found limits of {limits.modality} without a budget of the course, expected "
+            "one; nothing is to be begun anew"
         )
     number = 0
     now = clocks.stamp()

@@ -56,7 +56,7 @@ DECIDING = (
     *("modalities/tbs", "modalities/tbs_numbers"),
     *("modalities/ctbs", "modalities/ctbs_numbers", "modalities/segments"),
     *("modalities/tus", "modalities/tus_numbers", "modalities/tus_physics", "modalities/tus_thermal"),
-    *("modalities/quantities", "modalities/reasons", "modalities/rules"),
+    *("modalities/added", "modalities/quantities", "modalities/reasons", "modalities/rules"),
     *("modalities/contacts", "modalities/held", "modalities/shannon"),
     *("modalities/implanted", "modalities/implanted_numbers"),
     *("modalities/dbs", "modalities/scs", "modalities/drg", "modalities/pns"),

@@ -115,9 +115,10 @@ class Table:
         self.refuse(key, "a date without quotes, as 2026-01-31")
         return ""
 
-    def close(self) -> None:
-        """Report every key that was not asked for: an unknown key is a limit that would not be kept."""
-        known = ", ".join(sorted(self._asked)) or "none"
+    def close(self, *more: str) -> None:
+        """Report every key that was not asked for: an unknown key is a limit that would not be kept. `more`: keys that are
+        known, too."""
+        known = ", ".join(sorted(self._asked.union(more))) or "none"
         for key in self._content:
             if key not in self._asked:
                 self.refuse(key, f"no such key here (known: {known})")

@@ -245,7 +245,7 @@ def test_a_session_that_runs_keeps_it_out(state: Path, clock: list[Stamp]):
 def test_a_modality_without_a_budget_of_the_course_has_none(state: Path):
     refused(
         state,
-        "found limits of tens, expected those of a modality that has a budget of the course",
+        "found limits of tens without a budget of the course, expected one; nothing is to be begun anew",
         limits=rules_of("tens").limits,
     )
 
