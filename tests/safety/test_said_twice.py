@@ -49,7 +49,7 @@ NUMBERS: dict[str, dict[str, int | float | Fraction]] = {
     "earlier": {
         "COURSE_GAP_NS": 604_800_000_000_000, "LAST_OUT_NS": 75_000_000_000, "PAST_NS": 691_200_000_000_000,
     },
-    "verify": {"LINE_BYTES_MAX": 262_144},
+    "verify": {"LINE_BYTES_MAX": 262_144, "BYTES_MAX": 2**31, "GROWN_BYTES": 1_048_576},
     "watchdogs": {
         "POLL_NS": 25_000_000, "RELAY_NS": 150_000_000, "LEDGER_NS": 250_000_000, "LATE_NS": 150_000_000,
         "SUSPEND_NS": 500_000_000, "WALL_NS": 2_000_000_000, "FUTURE_NS": 20_000_000, "UNCLEAN_NS": 2_000_000_000,
