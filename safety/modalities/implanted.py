@@ -35,11 +35,11 @@ from safety.modalities.contacts import check_outputs, is_share, listed
 from safety.modalities.facts import dated_facts
 from safety.modalities.implanted_numbers import (
     CHARGE_DENSITY,
+    CONTACT_IMPEDANCE,
     DIRECT_CURRENT,
     DURATION,
     FORMULAS,
     IMBALANCE,
-    IMPEDANCE,
     INPUTS,
     RAMP_DOWN,
     RAMP_UP,
@@ -329,7 +329,7 @@ def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
     return (
         dated_facts(limits, facts)
         + _device_facts(limits, facts)
-        + held.check_impedance(IMPEDANCE, limits, facts)
+        + held.check_impedance(CONTACT_IMPEDANCE, limits, facts)
     )
 
 

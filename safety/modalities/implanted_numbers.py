@@ -151,7 +151,7 @@ DURATION = asked(
     integer=True,
     down="less",
 )
-IMPEDANCE = computed(
+CONTACT_IMPEDANCE = computed(
     "impedance_kohm",
     "kohm",
     0.1,
@@ -197,7 +197,7 @@ DIRECT_CURRENT = computed(
     "from memory",
     "unverified",
 )
-SHARED = (IMPEDANCE, CHARGE_DENSITY, SHANNON, IMBALANCE, DIRECT_CURRENT)
+SHARED = (CONTACT_IMPEDANCE, CHARGE_DENSITY, SHANNON, IMBALANCE, DIRECT_CURRENT)
 
 FORMULAS = (
     Formula(

@@ -220,7 +220,7 @@ CEM43 = Formula(
     edition=EDITION,
     status="verified",
 )
-IMPEDANCE = Formula(
+ACOUSTIC = Formula(
     name="impedance_1_48_mrayl",
     source="density x speed of sound: water at 20 C 1.48 MRayl, brain above; the lower one gives more intensity",
     edition="textbook, from memory",
@@ -249,7 +249,7 @@ TI_DOSE = Formula(
     edition=f"{EDITION}; that the dose is counted by it: own choice",
     status="unverified",
 )
-FORMULAS = (EXPOSURE_TIMES, BMUS_TIMES, CEM43, IMPEDANCE, TIC, TI_DOSE, TRACK3)
+FORMULAS = (EXPOSURE_TIMES, BMUS_TIMES, CEM43, ACOUSTIC, TIC, TI_DOSE, TRACK3)
 
 # How heat is held: any one of three suffices. Only "rise" and "dose" need a simulation, only "ti" the acoustic power.
 # The table of the British society and the limits of diagnostic ultrasound narrow further where the file says so.

@@ -65,6 +65,18 @@ def test_the_decider_is_found_by_whom_names_it():
     assert any(path.startswith("safety/modalities/") for path in found["ILK-101"])
 
 
+def test_no_constant_has_the_name_of_a_code_s():
+    """A file is found by the name of the constant: another thing of that name would be a file that decides nothing."""
+    reasons = ROOT / "safety" / "modalities" / "reasons.py"
+    names = re.findall(r'^([A-Z_]+) = "ILK-\d{3}"$', reasons.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) == len(REASONS)
+    bound = re.compile(rf"^({'|'.join(names)})\b[^=\n]*=", re.MULTILINE)
+    files = [*(ROOT / "safety").glob("*.py"), *(ROOT / "safety" / "modalities").glob("*.py")]
+    found = {path.name: bound.findall(path.read_text(encoding="utf-8")) for path in files if path != reasons}
+    assert {name: constants for name, constants in found.items() if constants} == {}
+    assert {page.code: page.files for page in PAGES}["ILK-112"] == ("safety/modalities/held.py",)
+
+
 @pytest.mark.parametrize("dog", WATCHDOGS, ids=lambda dog: f"{dog.code} {dog.watched[:20]}")
 def test_the_test_of_a_watchdog_is_there(dog: code_pages.Watchdog):
     path, _, name = dog.test.partition("::")
