@@ -139,7 +139,7 @@ def keygen_verb(
     """
     from safety.acts import PassphraseError
     from safety.passphrase import read_passphrase
-    from safety.people import new_person, table_of
+    from safety.people import judge_name, new_person, table_of
     from safety.signature import fingerprint
     from safety.trust import TrustError, store, unused
 
@@ -148,6 +148,7 @@ def keygen_verb(
             "--trust and --simulated-only: found an operator, expected an officer: operators sign no limits"
         )
     try:
+        judge_name(name)
         if trust:
             unused(store(), name)
         person = new_person(name, role, read_passphrase(name, passphrase_file, passphrase_fd, twice=True))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from safety.limit_values import Limits, Person
+    from safety.participants import Kind
 
 app = typer.Typer(
     help="Who may be stimulated: make a participant, see what is left, confirm the date, begin another course.",
@@ -47,7 +48,7 @@ def new_verb(
 
         return f"participant {name}: {new_participant(site_directory(), found, who, key, reason)}"
 
-    _signed(name, limits, person, passphrase_file, make, trusted=True)
+    _signed("new", name, limits, person, reason, passphrase_file, make)
 
 
 @app.command("confirm-date", short_help="Vouch for this machine's date since its start.")
@@ -69,7 +70,7 @@ def confirm_verb(
         confirm_date(site_directory(), found, who, key, reason)
         return f"participant {name}: the date is confirmed by {who.name}"
 
-    _signed(name, limits, person, passphrase_file, confirm)
+    _signed("confirm-date", name, limits, person, reason, passphrase_file, confirm)
 
 
 @app.command("new-course")
@@ -91,7 +92,7 @@ def new_course_verb(
         number = new_course(site_directory(), found, who, key, reason)
         return f"participant {name}: course {number} of {found.modality} begins, by {who.name}"
 
-    _signed(name, limits, person, passphrase_file, begin, trusted=True)
+    _signed("new-course", name, limits, person, reason, passphrase_file, begin)
 
 
 @app.command("show", short_help="What is left of each budget, and when to go on.")
@@ -125,21 +126,23 @@ def show_verb(
 
 
 def _signed(
+    kind: Kind,
     name: str,
     path: Path,
     person: str,
+    reason: str,
     passphrase_file: Path | None,
     act: Callable[[Limits, Person, Ed25519PrivateKey], str],
-    *,
-    trusted: bool = False,
 ) -> None:
     from safety.admission import Refused
+    from safety.participants import judge_act
     from safety.verbs import named, unlock
 
     try:
         limits = _limits_of(name, path)
-        beside = _trusted(person) if trusted and limits.person(person) is None else None
+        beside = _trusted(person) if kind != "confirm-date" and limits.person(person) is None else None
         who = beside or named(limits, path, person)
+        judge_act(kind, limits, who, reason)
         said = act(limits, who, unlock(who, passphrase_file))
     except Refused as error:
         raise _refused(error) from error

@@ -30,12 +30,30 @@ from safety.store_records import CourseBegun, Created, DateConfirmed, Record, St
 from safety.trips import PERMISSIVES
 from safety.windows import budgets_in_force, clock_trouble, next_start_wall_ns, room, waits
 
+Kind = Literal["new", "confirm-date", "new-course"]
+
+
+def judge_act(kind: Kind, limits: Limits, person: Person, reason: str) -> None:
+    """What speaks against an act whatever the store holds: asked before anybody types a pass-phrase. Raises Refused."""
+    problem = reason_problem(reason)
+    if problem:
+        raise Refused(problem)
+    if kind == "new":
+        _officer(limits, person, maker_keys(limits, simulated=limits.device.simulated), "this endpoint")
+    elif kind == "new-course":
+        _officer(limits, person, officer_keys(limits), "any endpoint")
+        if not any(each.scope == "course" for each in budgets_in_force(limits)):
+            raise Refused(
+                f"participant {limits.participant}: found limits of {limits.modality} without a budget of the course, "
+                "expected one; nothing is to be begun anew"
+            )
+
 
 def new_participant(
     directory: Path, limits: Limits, person: Person, key: Ed25519PrivateKey, reason: str
 ) -> Path:
     """Make the store of the limits' participant: the course begins. An officer's act; raises Refused."""
-    _officer(limits, person, maker_keys(limits, simulated=limits.device.simulated), "this endpoint")
+    judge_act("new", limits, person, reason)
     now = clocks.stamp()
     record = Created(stamp=now, act=_act("new", limits, person, key, reason, now))
     with _refusing():
@@ -48,6 +66,7 @@ def confirm_date(
 ) -> None:
     """A named person vouches for the wall clock of this machine since its start; raises Refused. A clock that is earlier
     than the store's last entry nobody can vouch for."""
+    judge_act("confirm-date", limits, person, reason)
     now = clocks.stamp()
     record = DateConfirmed(stamp=now, act=_act("confirm-date", limits, person, key, reason, now))
     with _refusing():
@@ -57,14 +76,8 @@ def confirm_date(
 def new_course(directory: Path, limits: Limits, person: Person, key: Ed25519PrivateKey, reason: str) -> int:
     """Close the course of the limits' modality and begin the next, whose number is returned. An officer's act while no
     session runs, with a clock that may be believed, a week after the last output; raises Refused."""
-    officers = officer_keys(limits)
-    _officer(limits, person, officers, "any endpoint")
-    if not any(each.scope == "course" for each in budgets_in_force(limits)):
-        raise Refused(
-            f"participant {limits.participant}: found limits of {limits.modality} without a budget of the course, expected "
-            "one; nothing is to be begun anew"
-        )
-    number = 0
+    judge_act("new-course", limits, person, reason)
+    officers, number = officer_keys(limits), 0
     now = clocks.stamp()
     record = CourseBegun(stamp=now, act=_act("new-course", limits, person, key, reason, now))
 
@@ -124,16 +137,13 @@ def _refusing() -> Iterator[None]:
 
 
 def _act(
-    kind: Literal["new", "confirm-date", "new-course"],
+    kind: Kind,
     limits: Limits,
     person: Person,
     key: Ed25519PrivateKey,
     reason: str,
     now: Stamp,
 ) -> StoreAct:
-    problem = reason_problem(reason)
-    if problem:
-        raise Refused(problem)
     unsigned = StoreAct(
         act=kind,
         person=person.name,

@@ -11,10 +11,15 @@ from safety.rig_tables import NAME
 SALT_BYTES = 16
 
 
-def new_person(name: str, role: Role, passphrase: str) -> Person:
-    """A new person with a fresh salt; raises PassphraseError. The pass-phrase is not kept."""
+def judge_name(name: str) -> None:
+    """Raises PassphraseError unless it can be a person's: asked before anybody types a pass-phrase."""
     if not NAME.fullmatch(name):
         raise PassphraseError(f"the name is {ascii(name)[:80]}, expected A-Z a-z 0-9 _ -, at most 64")
+
+
+def new_person(name: str, role: Role, passphrase: str) -> Person:
+    """A new person with a fresh salt; raises PassphraseError. The pass-phrase is not kept."""
+    judge_name(name)
     salt = secrets.token_bytes(SALT_BYTES).hex()
     public_key = public_key_hex(derive_key(passphrase, salt))
     return Person(name=name, role=role, public_key=public_key, salt=salt)

@@ -468,3 +468,15 @@ def test_what_keygen_refuses(tmp_path: Path):
     with pytest.raises(PassphraseError):
         people.new_person("x" * 65, "operator", PHRASE)
     assert not (tmp_path / "trust").exists()
+
+
+@pytest.mark.parametrize("name", ["../ann", "", "a b", "x" * 65])
+@pytest.mark.parametrize("more", [(), ("--role", "officer", "--trust")])
+def test_keygen_judges_the_name_before_it_asks(
+    name: str, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    def asked(*_: object, **__: object) -> str:
+        pytest.fail("the pass-phrase was asked for")
+
+    monkeypatch.setattr("safety.passphrase.read_passphrase", asked)
+    assert "expected A-Z a-z 0-9" in refused(call("keygen", "--role", "operator", *more, "--", name))

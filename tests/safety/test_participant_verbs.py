@@ -65,7 +65,7 @@ def test_a_participant_is_made_shown_and_not_made_again(limits: Path):
     [
         (("--person", "eve"), "P001", "found no person eve, expected one of ann, bob"),
         (("--person", "bob"), "P002", "found the limits of participant P001, expected those of P002"),
-        (("--person", "ann"), "P001", "pass-phrase of ann: it does not fit the key"),
+        (("--person", "ann"), "P001", "ann is an operator, expected an officer"),
     ],
 )
 def test_nobody_else_makes_one(limits: Path, more: tuple[str, ...], name: str, expected: str):
@@ -74,6 +74,13 @@ def test_nobody_else_makes_one(limits: Path, more: tuple[str, ...], name: str, e
     )
     assert code == 2 and expected in said and said.startswith("nociloop: ")
     assert not (limits.parent / "state").exists()
+
+
+def test_another_s_pass_phrase_signs_nothing(limits: Path):
+    typed(limits, "new", *signing(limits))
+    code, said = typed(limits, "confirm-date", *signing(limits, "ann"), "--reason", "the radio clock")
+    assert code == 2 and "pass-phrase of ann: it does not fit the key" in said
+    assert len(read_store(limits.parent / "state", "P001")[0]) == 1
 
 
 def test_an_officer_of_the_trust_store_makes_one(limits: Path, monkeypatch: pytest.MonkeyPatch):
@@ -152,3 +159,35 @@ def test_an_officer_begins_another_course(limits: Path, monkeypatch: pytest.Monk
     code, said = typed(limits, "show")
     assert code == 0 and "course 1 of tacs" in said and "course 2 of tacs" in said
     assert [each["number"] for each in json.loads(typed(limits, "show", "--json")[1])["courses"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "said"),
+    [
+        ("new", ("--person", "ann"), "ann is an operator, expected an officer"),
+        ("new", ("--person", "nobody"), "found no person nobody, expected one of ann, bob"),
+        ("new", ("--person", "bob", "--reason", ""), "--reason: found 0 characters"),
+        ("confirm-date", ("--person", "ann", "--reason", "two\nlines"), "--reason: found 9 characters"),
+        ("confirm-date", ("--person", "nobody", "--reason", "r"), "found no person nobody"),
+        ("new-course", ("--person", "ann", "--reason", "r"), "ann is an operator, expected an officer"),
+        ("new-course", ("--person", "bob", "--reason", "x" * 301), "--reason: found 301 characters"),
+    ],
+)
+def test_name_role_and_reason_are_judged_before_anything_is_asked(
+    limits: Path, monkeypatch: pytest.MonkeyPatch, verb: str, more: tuple[str, ...], said: str
+):
+    def asked(*_: object, **__: object) -> str:
+        pytest.fail("the pass-phrase was asked for")
+
+    monkeypatch.setattr("safety.passphrase.read_passphrase", asked)
+    code, found = typed(limits, verb, *more)
+    assert code == 2 and said in found and found.count("\n") == 1
+
+
+def test_a_course_that_no_budget_is_of_is_refused_before_anything_is_asked(
+    limits: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("safety.passphrase.read_passphrase", lambda *_, **__: pytest.fail("asked"))
+    limits.write_bytes(to_toml(document("tens")))
+    code, said = typed(limits, "new-course", "--person", "bob", "--reason", "r")
+    assert code == 2 and "without a budget of the course, expected one" in said
