@@ -170,6 +170,7 @@ def test_a_real_endpoint_is_never_ready_on_limits_that_are_not_signed_and_verifi
         real = {
             f'"{rig.world.endpoint}"': '"serial:/dev/ttyS99@115200"',
             'identity = "any"': 'identity = "SIM-0001"',
+            'version = "any"': 'version = "0.1.0"',
         }
         home = rig.folder / "home"
         rig.world.environment = dict(rig.world.environment) | {"HOME": str(home), "XDG_STATE_HOME": ""}
