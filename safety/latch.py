@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import fcntl
 import os
 from pathlib import Path
 from typing import Literal
@@ -75,6 +76,22 @@ class LatchFile:
     def read(self) -> Latched:
         """What the last session left; what cannot be understood is tripped."""
         return read_latch(self._rig, self._content)
+
+    def hold(self) -> None:
+        """For this session alone, whatever directory its sockets lie in: the orderly end of one would take back what the
+        other is. What was left until now is what it reads. Raises SiteError."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._content = os.pread(self._fd, BYTES_MAX + 1, 0)
+        except BlockingIOError:
+            raise SiteError(
+                f"rig {self._rig}: found it in use by another session, expected it free; end that one (`nociloop stop` "
+                "sends it to zero)"
+            ) from None
+        except OSError as error:
+            raise SiteError(
+                f"{self.path}: found {error.strerror}, expected the rig's last state; mend it"
+            ) from error
 
     def put(self, latched: Latched) -> None:
         """Keep it, down to the disk; raises OSError."""

@@ -275,6 +275,7 @@ def _take_serial(admitted: Admitted) -> None:
 
 def _last_session(latch: LatchFile, session_id: str) -> Latched:
     """What the rig's last session left, kept once more: what cannot be kept is found now. Raises Refused, SiteError."""
+    latch.hold()
     latched = latch.read()
     if latched.mark == "reset" and latched.session_id == session_id:
         raise Refused(f"--session-id: found {session_id}, which has been reset; expected a new one")

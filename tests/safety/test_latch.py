@@ -321,10 +321,14 @@ def test_a_session_id_that_was_reset_is_never_used_again(open_latch: Callable[..
     assert _last_session(file, "s-0") == TRIPPED
 
 
-def test_a_state_that_cannot_be_kept_refuses_the_start(tmp_path: Path):
+def test_a_state_that_cannot_be_kept_refuses_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = LatchFile(tmp_path, "rig-1")
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", lambda *_: 0)
+        with pytest.raises(Refused, match="set NOCILOOP_STATE_DIR"):
+            _last_session(file, "s-1")
     file.close()
-    with pytest.raises(Refused, match="set NOCILOOP_STATE_DIR"):
+    with pytest.raises(SiteError, match=r"rig-1\.json: found .*, expected the rig's last state"):
         _last_session(file, "s-1")
 
 
@@ -332,6 +336,20 @@ def test_a_state_that_is_too_long_is_not_cut(open_latch: Callable[..., LatchFile
     file = open_latch()
     with pytest.raises(OSError, match=r"rig-1\.json"):
         file.put(msgspec.structs.replace(ARMED, session_id="x" * BYTES_MAX))
+
+
+def test_a_rig_has_one_session_whatever_directory_its_sockets_lie_in(tmp_path: Path):
+    """Each took the lock of its own directory; the end of the one would say of both that they are clear."""
+    first, second = LatchFile(tmp_path, "rig-1"), LatchFile(tmp_path, "rig-1")
+    _last_session(first, "s-1")
+    first.put(ARMED)
+    with pytest.raises(
+        SiteError, match=r"^rig rig-1: found it in use by another session, expected it free; "
+    ):
+        _last_session(second, "s-2")
+    first.close()
+    assert _last_session(second, "s-2") == ARMED  # as the other left it, not as it was when this was opened
+    second.close()
 
 
 def test_it_is_kept_before_its_entry_counts_as_durable(open_latch: Callable[..., LatchFile], tmp_path: Path):
