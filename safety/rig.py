@@ -130,7 +130,11 @@ def _lock(path: Path, busy: str) -> int:
 
 def note(path: Path) -> None:
     """Note a rig's directory where STOP finds it from a shell without this environment; raises RigError. What is noted
-    of a directory that is gone goes."""
+    of a directory that is gone goes; so does what is of this rig elsewhere and has ended, however it did: its latch speaks
+    for it."""
+    for other in noted():
+        if other.name == path.name and other != path and not _is_locked(other):
+            forget(other)
     if path.parent in (SITE_DIRECTORY, *_users()):
         return
     trouble: RigError | None = None
@@ -147,6 +151,15 @@ def note(path: Path) -> None:
             trouble = error
     if not kept:
         raise RigError(f"{path}: STOP from another shell would not find this rig: {trouble}")
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a session has that directory; one whose lock cannot be looked at may."""
+    try:
+        os.close(_lock(path / "lock", ""))
+    except RigError:
+        return True
+    return False
 
 
 def _put_note(notes: Path, path: Path) -> None:

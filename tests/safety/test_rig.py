@@ -199,6 +199,25 @@ def test_what_is_noted_of_a_rig_that_is_gone_goes(machine: dict[str, Path], tmp_
         assert [os.readlink(each) for each in (machine[name] / NOTED).iterdir()] == [str(path)]
 
 
+def test_a_rig_that_was_killed_elsewhere_is_forgotten_when_it_is_started_again(
+    machine: dict[str, Path], tmp_path: Path
+):
+    """STOP says of it NOT CONFIRMED, then nociloop reset; and that starts an interlock, maybe from another shell."""
+    path, held = claim(tmp_path / "a", "away")
+    note(path)
+    (path / STOP).touch()
+    other = rig_of(tmp_path / "b", "other")
+    again = machine["tmp"] / "away"
+    note(again)  # while the first one runs
+    assert _rigs() == ["site", "tmp", "login", "away", "other"]
+    os.close(held)
+    note(path)  # the next session of its own
+    assert set(noted()) == {path, other}
+    note(again)
+    assert set(noted()) == {other}
+    assert _rigs() == ["site", "tmp", "login", "other"]
+
+
 def test_nothing_is_noted_of_a_rig_where_stop_looks_anyway(machine: dict[str, Path]):
     for directory in machine.values():
         note(directory / "rig")
