@@ -182,10 +182,9 @@ def _check_dates(limits: Limits, file: Table, inputs: Table) -> None:
         file.refuse("valid_until", f"a date from {first} on, at most {VALID_DAYS_MAX} days later")
     if not limits.inputs.consent_on <= limits.valid_until:
         inputs.refuse("consent_on", f"a date not after {last}, when this file ends")
-    dates: dict[str, object] = msgspec.structs.asdict(limits.inputs)
     for declared in rules_of(limits.modality).inputs:
-        measured_on = dates.get(declared.dated)
-        if isinstance(measured_on, str) and measured_on and not limits.valid_on(measured_on):
+        measured_on: str | None = getattr(limits.inputs, declared.dated, None)
+        if measured_on and not limits.valid_on(measured_on):
             inputs.refuse(declared.dated, f"a date from {first} to {last}, while this file is valid")
 
 

@@ -309,5 +309,5 @@ def _has_room(budget: Budget, modality: Modality, history: History, now: Now) ->
     if total is None or not is_number(budget.high, integer=False):
         return False
     if budget.name == "n_days":
-        return total <= exact(budget.high)
-    return total + 1 <= exact(budget.high) if budget.name == "n_sessions" else total < exact(budget.high)
+        return total <= exact(budget.high)  # today is among them
+    return total < exact(budget.high)

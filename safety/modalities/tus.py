@@ -91,7 +91,7 @@ def check_facts(limits: Limits, facts: Facts) -> tuple[Reason, ...]:
 
 def _check_day(on: str | None, now: str, name: str, what: str, *, today: bool) -> list[Reason]:
     """Screening is of the very day (contrast agents come and go), planning of any day before."""
-    if on is None or not is_iso_date(on):
+    if not is_iso_date(on):
         return [_missing(f"the date of {what}", name)]
     if (on == now if today else on <= now) or not is_iso_date(now):
         return []

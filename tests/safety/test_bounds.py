@@ -94,15 +94,27 @@ def test_no_row_of_the_protocol_and_no_envelope_pass_nothing():
         assert not bounds.passes(declared, number, TACS, CAPS)
 
 
-@pytest.mark.parametrize("end", (math.inf, math.nan))
+@pytest.mark.parametrize(
+    "end", ({"low": -math.inf}, {"high": math.inf}, {"low": math.nan}, {"high": math.nan})
+)
 @pytest.mark.parametrize("layer", ("site", "protocol"))
-def test_an_end_that_is_no_number_lets_nothing_through(layer: str, end: float):
+def test_an_end_that_is_no_number_lets_nothing_through(layer: str, end: dict[str, float]):
     declared = ASKED[0]
     row = next(row for row in TACS.rows if row.quantity == declared.name)
-    endless = msgspec.structs.replace(row, high=end, layer=layer)
+    endless = msgspec.structs.replace(row, layer=layer, **end)
     limits = msgspec.structs.replace(TACS, rows=(*TACS.rows, endless))
     assert bounds.inside_layers(declared, 0.5, TACS) and not bounds.inside_layers(declared, 0.5, limits)
     assert not bounds.passes(declared, 0.5, limits, CAPS)
+
+
+@pytest.mark.parametrize("order", (("protocol", "participant"), ("site", "protocol"), ("protocol",)))
+def test_the_row_of_the_protocol_may_stand_anywhere_among_the_others(order: tuple[str, ...]):
+    declared = ASKED[0]
+    row = next(row for row in TACS.rows if row.quantity == declared.name)
+    rows = tuple(msgspec.structs.replace(row, layer=layer) for layer in order)
+    limits = msgspec.structs.replace(TACS, rows=rows)
+    assert bounds.inside_layers(declared, row.high, limits)
+    assert bounds.inside(declared, bounds.exact(row.high), limits)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

@@ -110,19 +110,18 @@ def test_what_waits_for_its_fire_keeps_token_and_instant():
 
 
 @pytest.mark.parametrize(
-    ("off_ns", "taken"),
+    ("off_ns", "told_us"),
     [
-        (0, True), (-SLACK_NS, True), (-SLACK_NS - 1, False), (2 * SLACK_NS, True), (2 * SLACK_NS + 1, False),
+        (0, ""), (-SLACK_NS, ""), (-SLACK_NS - 1, "-50001"), (2 * SLACK_NS, ""), (2 * SLACK_NS + 1, "100000"),
     ],
 )  # fmt: skip
-def test_how_far_an_onset_may_be_off(off_ns: int, taken: bool):
+def test_how_far_an_onset_may_be_off(off_ns: int, told_us: str):
     world = in_hand(hold(0.5), prepared=True)
     assert world.state.firing is not None
     begun_ns = world.state.firing.since_ns
     world.host_says(fired(world, onset_ns=begun_ns + off_ns))
-    assert (world.state.trip, world.state.running is not None) == (
-        ("", True) if taken else ("ILK-214", False)
-    )
+    assert (world.state.trip, world.state.running is None) == (("ILK-214", True) if told_us else ("", False))
+    assert world.state.trip_text.endswith(f": token 55, onset off by {told_us} us" if told_us else "")
 
 
 def test_an_onset_is_held_to_the_instant_that_was_asked_for():

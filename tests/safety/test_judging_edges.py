@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from drivers.stimulation import Train
+from safety import judging
 from safety.judging import _handing_over as handing_over
 from safety.judging import _onset_fits as onset_fits
 from safety.judging import (
@@ -188,6 +189,29 @@ def test_what_is_more_than_what_runs():
     ):
         assert is_increase(idle, hold(0.4), until_ns)
         assert not is_increase(idle, hold(0.0), until_ns)
+
+
+@pytest.mark.parametrize(
+    ("high", "since_ns", "asked"),
+    [
+        (0.5, 1_000 * MS, False),
+        (0.5, 1_000 * MS - 1, True),
+        (0.5, 0, True),
+        (0.4, 1_000 * MS, True),
+        (0.6, 1_000 * MS, True),
+    ],
+)
+def test_a_hold_that_goes_on_where_it_is_is_asked_for_no_rise(
+    high: float, since_ns: int, asked: bool, monkeypatch: pytest.MonkeyPatch
+):
+    world = holding(hold(0.5, ramp_up_ms=1000))
+    state = with_running(
+        world, least=0.0, onset_ns=world.mono_ns - since_ns, until_ns=world.mono_ns + TAKEOVER_NS
+    )
+    rises: list[float] = []
+    monkeypatch.setattr(judging, "check_slew", lambda train, level, limits: rises.append(level) or ())
+    judge_start(world.rules, state, hold(high, ramp_up_ms=1000), world.mono_ns, world.now)
+    assert len(rises) == asked
 
 
 # What is told beforehand

@@ -32,6 +32,9 @@ def test_a_file_that_is_no_toml_says_where():
     assert problems(b"a = \xff")[0] == (
         "limits.toml: found a byte at 4 that is not UTF-8, expected UTF-8 text; save it as UTF-8"
     )
+    assert problems(b"\xef\xbb\xbf" + _VALID) == (
+        "limits.toml: found a byte-order mark before the text, expected none; save it as UTF-8 without one",
+    )
 
 
 def test_a_line_says_key_found_expected_and_bound():
@@ -103,6 +106,9 @@ def test_a_key_of_thousands_of_parts_takes_no_minutes(start: bytes):
         line = b"title = '" + b"x" * (LINE_BYTES_MAX - 10 + spare) + b"'"
         found = problems(line + b"\n")
         assert ("break it" in found[0]) is bool(spare)
+    for number, before in ((1, b""), (3, b"\n\n")):
+        (found_at,) = problems(before + b"a" * (LINE_BYTES_MAX + 1))
+        assert f"found a line {number} of 1025 bytes" in found_at
     begun_s = time.process_time()
     problems(b"\n".join(b"k%d." % n + b"a." * 500 + b"a = 1" for n in range(64)))
     assert time.process_time() - begun_s < 5.0

@@ -171,6 +171,24 @@ def test_down_is_less_amplitude_and_nothing_else():
     assert not is_down(hold(math.nan), hold(0.5)) and not is_down(hold(math.inf), hold(0.5))
 
 
+def test_what_is_no_step_down_is_told_with_one_word():
+    for present, asked in (
+        (None, hold(0.0)),
+        (hold(1.0), hold(1.0)),
+        (hold(1.0), hold(1.1)),
+        (hold(1.0), hold(0.5, modality="rtms")),
+        (hold(1.0), pulses(0.5, modality="tacs", outputs=hold().outputs)),
+        (hold(1.0), hold(0.5, frequency_hz=9.0)),
+    ):
+        assert is_down(present, asked) is False
+
+
+def test_of_a_hold_that_goes_on_as_it_is_no_number_is_looked_at(monkeypatch: pytest.MonkeyPatch):
+    """It is asked for many times a second."""
+    monkeypatch.delattr("safety.modalities._amplitudes_fall")
+    assert is_down(hold(1.0), hold(1.0)) is False
+
+
 def test_down_of_pulses():
     now = pulses(45.0, 10.0, 40)
     assert is_down(now, pulses(44.0, 10.0, 40)) and is_down(now, pulses(44.0, 10.0, 1))

@@ -247,11 +247,34 @@ def test_the_whole_amplitude_comes_from_one_known_transducer():
         (msgspec.structs.replace(one, share=-1.0),),
         (msgspec.structs.replace(one, share=0.5),),
         (msgspec.structs.replace(one, share=math.nan),),
+        (msgspec.structs.replace(one, share=True),),
         (msgspec.structs.replace(one, name="other"),),
     ):
         assert "ILK-107" in codes(by_both(sonication(outputs=outputs), TUS))
+    (found,) = check(sonication(outputs=(msgspec.structs.replace(one, share=0.5),)), TUS, WIDE, FACTS)
+    assert (found.text, found.limit) == (
+        "outputs are not permitted: the transducer's share is 0.5, expected 1",
+        1.0,
+    )
     bare = msgspec.structs.replace(TUS, contacts=(msgspec.structs.replace(TUS.contacts[0], area_cm2=None),))
     assert codes(check(sonication(), bare, WIDE, FACTS), "area_cm2") == ["ILK-105"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "plugged", "set_by"),
+    [
+        (True, True, []),
+        (False, True, ["protocol"]),
+        (True, False, ["device"]),
+        (False, False, ["protocol", "device"]),
+    ],
+)
+def test_a_transducer_is_known_to_the_file_and_to_the_device(listed: bool, plugged: bool, set_by: list[str]):
+    other = () if listed else (msgspec.structs.replace(TUS.contacts[0], name="other"),)
+    limits = msgspec.structs.replace(TUS, contacts=other or TUS.contacts)
+    caps = WIDE if plugged else msgspec.structs.replace(WIDE, outputs=("other",))
+    found = check(sonication(), limits, caps, FACTS)
+    assert [each.set_by for each in found if each.code == "ILK-107"] == set_by
 
 
 # Facts
@@ -304,7 +327,13 @@ def test_dates_of_screening_and_planning(name: str, on: str | None, code: str):
 
 def test_planning_may_be_of_today():
     assert by_both(sonication(), with_inputs(TUS, planned_on=TODAY)) == ()
-    assert "ILK-105" in codes(check_facts(TUS, Facts(today="", impedance_kohm=None)), "today")
+
+
+@pytest.mark.parametrize("today", ("", "1", "yesterday"))
+def test_of_a_day_that_is_none_nothing_is_outdated(today: str):
+    """Before every date, or after: it is told once, as what it is."""
+    (reason,) = check_facts(TUS, Facts(today=today, impedance_kohm=None))
+    assert (reason.code, reason.quantity) == ("ILK-105", "today")
 
 
 # The file

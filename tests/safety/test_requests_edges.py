@@ -20,7 +20,7 @@ from safety.state import AskedFor, Firing, State
 from safety.windows import Exceeded
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
-from tests.safety.world import World, rules_of
+from tests.safety.world import World, bend_rules, rules_of
 from tests.safety.worlds import armed, armed_rtms, holding, in_hand
 
 HOST_NS = 100 * MS  # as the limits of the tests have it
@@ -59,6 +59,15 @@ def test_how_long_each_stage_lasts(stage: str, most_ns: int):
         assert refusal.id == asked(world).request.id
     else:
         assert step == Step(msgspec.structs.replace(late, asked=None))
+
+
+def test_only_what_is_prepared_is_forgotten():
+    world = in_hand(hold(0.5))
+    watch = msgspec.structs.replace(world.rules.limits.watch, host_ms=3_000)
+    patient = bend_rules(world.rules, watch=watch)
+    for waited_ns, trip in ((2_000 * MS + 1, None), (3_000 * MS, None), (3_000 * MS + 1, "ILK-211")):
+        step = overdue_stage(patient, waiting(world, "preparing", waited_ns), world.now)
+        assert (step and step.state.trip) == trip
 
 
 @pytest.mark.parametrize("ahead_ns", (0, 500 * MS))

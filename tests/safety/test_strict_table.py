@@ -88,6 +88,18 @@ def test_a_date_and_no_moment_and_no_text():
 
 
 @pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (datetime.date(2026, 1, 31), "2026-01-31"),
+        (datetime.time(12, 30), "12:30:00"),
+        (datetime.datetime(2026, 1, 31, 12, 30, tzinfo=datetime.UTC), "2026-01-31T12:30:00+00:00"),
+    ],
+)
+def test_a_date_or_a_time_is_told_as_the_file_writes_it(value: object, found: str):
+    assert said(lambda t: t.text("a", "w"), a=value) == ("", (f"found {found}, expected w",))
+
+
+@pytest.mark.parametrize(
     "read",
     [
         lambda t: t.integer("a", 3, 7),
