@@ -159,7 +159,7 @@ def decoded(number: int, body: bytes) -> Genesis | Entry | Close | None:
     try:
         if number == 1:
             return _genesis.decode(body)
-        return _close.decode(body) if b'"kind":"closed"' in body[:120] else _entry.decode(body)
+        return _close.decode(body) if b'"kind":"closed"' in body else _entry.decode(body)
     except (ValueError, TypeError, RecursionError):
         return None
 

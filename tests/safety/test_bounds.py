@@ -117,6 +117,18 @@ def test_the_row_of_the_protocol_may_stand_anywhere_among_the_others(order: tupl
     assert bounds.inside(declared, bounds.exact(row.high), limits)
 
 
+@pytest.mark.parametrize("side", ("low", "high"))
+def test_a_row_that_is_wider_than_the_code_widens_nothing(side: str):
+    declared = ASKED[0]
+    row = next(row for row in TACS.rows if row.quantity == declared.name and row.layer == "protocol")
+    end = math.nextafter(getattr(declared, side), math.inf if side == "high" else -math.inf)
+    wide = msgspec.structs.replace(row, low=declared.low - 1, high=declared.high + 1)
+    limits = msgspec.structs.replace(TACS, rows=(wide,))
+    for value, inside in ((getattr(declared, side), True), (end, False)):
+        assert bounds.inside_layers(declared, value, limits) is inside
+        assert bounds.inside(declared, bounds.exact(value), limits) is inside
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_train_of_the_file_s_own_kind_has_nothing_against_its_kind(modality: Modality):
     train, limits, caps = valid_train(modality), limits_of(modality), caps_of(modality)

@@ -160,6 +160,13 @@ def test_what_runs_is_what_was_fired():
     )
 
 
+def test_a_hold_at_nothing_that_takes_over_from_nothing_puts_nothing_out():
+    world = in_hand(hold(0.0), prepared=True)
+    world.host_says(fired(world))
+    assert world.state.running is not None
+    assert (world.state.running.ceiling, world.state.running.least) == (0.0, 0.0)
+
+
 def test_a_hold_that_takes_over_may_have_what_was_before_until_it_settles():
     world = holding(hold(0.2))
     running = world.state.running

@@ -59,6 +59,19 @@ def test_what_waited_is_refused_where_no_device_is_known():
     assert [each.code for each in judge_again(world.rules, blind, waits.request, world.now)] == ["ILK-301"]
 
 
+def test_what_waited_is_held_to_its_start_once_more():
+    world, _ = waiting()
+    waits = world.state.asked
+    assert waits is not None
+    for onset_ns in (0, world.mono_ns + 50 * MS):
+        request = msgspec.structs.replace(waits.request, onset_at_ns=onset_ns)
+        start_ns = onset_ns or world.mono_ns
+        for not_before_ns, codes in ((start_ns, []), (start_ns + 1, ["ILK-305"])):
+            state = msgspec.structs.replace(world.state, not_before_ns=not_before_ns)
+            found = judge_again(world.rules, state, request, world.now)
+            assert [each.code for each in found] == codes
+
+
 def test_evidence_that_aged_while_waiting_refuses():
     world, asked = armed(), 0
     world.disk_ns = SLOW_DISK_NS

@@ -36,6 +36,7 @@ from safety.modalities import (
     implanted,
     interval_after_ns,
     is_down,
+    keeps_shape,
     quantities_of,
     ramp_down_ns,
     rows,
@@ -187,6 +188,19 @@ def test_of_a_hold_that_goes_on_as_it_is_no_number_is_looked_at(monkeypatch: pyt
     """It is asked for many times a second."""
     monkeypatch.delattr("safety.modalities._amplitudes_fall")
     assert is_down(hold(1.0), hold(1.0)) is False
+
+
+def test_a_hold_keeps_its_shape_with_its_modality_its_contacts_and_its_numbers():
+    assert keeps_shape(hold(1.0), hold(0.2, frequency_hz=9.0)) is True
+    direct, pulsed = valid_train("tdcs").waveform, valid_train("dbs")
+    for present, asked in (
+        (hold(1.0), msgspec.structs.replace(hold(1.0), modality="trns")),
+        (hold(1.0), msgspec.structs.replace(hold(1.0), waveform=direct)),
+        (hold(1.0), hold(0.5, outputs=(Output(name="F4", share=1.0), Output(name="Oz", share=-1.0)))),
+        (pulsed, msgspec.structs.replace(pulsed, modality="scs")),
+        (pulsed, msgspec.structs.replace(pulsed, waveform=direct)),
+    ):
+        assert keeps_shape(present, asked) is False
 
 
 def test_down_of_pulses():

@@ -143,6 +143,12 @@ def test_an_area_is_taken_from_the_least_to_the_greatest_and_a_case_by_its_own(m
             assert not contacts.takes_area(name, outside)
 
 
+@pytest.mark.parametrize("high", (1e-9, 0.5, 1.0))
+def test_a_case_has_an_area_of_its_own_however_small(high: float):
+    contacts = DeclaredContacts(fewest=1, most=1, area_low_cm2=2.0, area_high_cm2=3.0, case_high_cm2=high)
+    assert (contacts.area_of("case"), contacts.area_of("a")) == ((0.0, high), (2.0, 3.0))
+
+
 # Boundary triples of every row
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from drivers.stimulation import Output, Train, duration_ns, n_pulses
 from safety.exposures import NOTHING, plus
+from safety.limit_values import Inputs
 from safety.limits import Limits, load
 from safety.modalities import (
+    Declared,
     Exposure,
     Facts,
     check,
@@ -20,7 +23,8 @@ from safety.modalities import (
     interval_after_ns,
     rows,
 )
-from safety.modalities.tbs_numbers import BURSTS, PULSES_PER_BURST, RATE_IN_BURST
+from safety.modalities.magnetic import Threshold, active_threshold, resting_threshold
+from safety.modalities.tbs_numbers import BURSTS, INTENSITY, PULSES_PER_BURST, RATE_IN_BURST
 from tests.safety.examples.example import TODAY
 from tests.safety.examples.tbs import bursts
 from tests.safety.modality_limits import codes, over_session, without_layers
@@ -122,6 +126,24 @@ def test_the_pause_is_the_longest_of_the_layers(layer: str):
 
 
 # Intensity
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "words"),
+    [
+        (active_threshold, "active_threshold", "the active motor threshold"),
+        (resting_threshold, "motor_threshold", "the motor threshold"),
+    ],
+)
+def test_a_threshold_is_read_from_its_own_keys(made: Callable[[Declared], Threshold], name: str, words: str):
+    of = made(INTENSITY)
+    assert (of.declared.name, of.declared.dated) == (f"{name}_pct_mso", f"{name}_measured_on")
+    assert (of.declared.unit, of.declared.low, of.declared.high) == ("%MSO", 15.0, 100.0)
+    assert (of.words, of.intensity) == (words, INTENSITY)
+    inputs = Inputs(consent_on=TODAY, **{f"{name}_pct_mso": 33.0, f"{name}_measured_on": "2026-05-04"})
+    assert (of.value_of(inputs), of.measured_on(inputs)) == (33.0, "2026-05-04")
+    bare = Inputs(consent_on=TODAY)
+    assert (of.value_of(bare), of.measured_on(bare)) == (None, None)
 
 
 def test_eighty_per_cent_of_the_active_threshold_and_no_more():

@@ -218,6 +218,22 @@ def test_times_that_do_not_fit_are_refused(times: dict[str, Any], what: str):
     assert all(math.isfinite(r.value) and len(r.text) < 300 for r in found)
 
 
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ({"pulse_us": 200_001}, ("pulse_us", 200_001.0, 200_000.0)),
+        ({"pulse_interval_us": 500_000, "train_ms": 499}, ("pulse_interval_us", 500_000.0, 499_000.0)),
+        ({"train_ms": 2001, "train_interval_ms": 2000}, ("train_ms", 2_001_000.0, 2_000_000.0)),
+        ({"train_ms": 2000, "sonication_ms": 1999}, ("train_ms", 2_000_000.0, 1_999_000.0)),
+    ],
+)
+def test_a_time_that_does_not_fit_is_told_in_microseconds(
+    times: dict[str, Any], told: tuple[str, float, float]
+):
+    found = [r for r in check(sonication(**times), TUS, WIDE, FACTS) if r.code == "ILK-140"]
+    assert [(r.quantity, r.value, r.limit) for r in found] == [told]
+
+
 def test_times_that_just_fit_pass():
     tight = sonication(
         pulse_us=100_000, pulse_interval_us=100_000, train_ms=100, train_interval_ms=100, sonication_ms=100

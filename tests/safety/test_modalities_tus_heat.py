@@ -20,6 +20,7 @@ from safety.modalities import (
     rows,
 )
 from safety.modalities.tus_numbers import EDITION
+from safety.modalities.tus_thermal import heating
 from safety.oracle_numbers import exact
 from safety.oracle_windows import Earlier
 from safety.windows import Session, exceeded
@@ -34,6 +35,15 @@ NANO = F(1, 10**9)
 
 
 # Heat: any one of three alternatives
+
+
+@pytest.mark.parametrize("thermal", ["rise", "dose"])
+@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("value", [None, 0.0, math.nan])
+def test_heating_of_which_a_number_is_missing_is_none(thermal: str, name: str, value: float | None):
+    limits = with_inputs(TUS, thermal=thermal)
+    assert heating(limits) is not None
+    assert heating(with_inputs(limits, **{name: value})) is None
 
 
 def test_the_rise_is_that_of_the_worst_tissue():
