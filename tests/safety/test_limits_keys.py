@@ -179,6 +179,8 @@ RANGES = [
     (("watch", "rate_tolerance_pct"), 0.1, 20.0),
     (("watch", "lapses_max"), 1, 3),
     (("watch", "off_min_ms"), 100, 60_000),
+    (("response", "dead_band"), 0.0, 1e6),
+    (("response", "window_ms"), 1000, 600_000),
     (("file", "schema"), 1, 1),
     (("file", "serial"), 1, 2**53),
     (("contacts", "F3", "area_cm2"), 0.5, 100.0),
@@ -195,3 +197,19 @@ def test_the_ranges_of_all_other_numbers_are_inclusive(path: tuple[str, ...], lo
     assert problems(bent(modality, path, low)) == problems(bent(modality, path, high)) == ()
     assert len(key_lines(bent(modality, path, below), path)) == 1
     assert len(key_lines(bent(modality, path, above), path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("refuse", "trip", "wrong"),
+    [
+        (1, 2, ""), (1, 1, "windows_trip"), (0, 2, "windows_refuse"), (0, 1, "windows_refuse"),
+        (100, 101, ""), (100, 100, "windows_trip"), (101, 200, "windows_refuse"),
+        (100, 200, ""), (100, 201, "windows_trip"),
+    ],
+)  # fmt: skip
+def test_more_windows_trip_than_refuse(refuse: int, trip: int, wrong: str):
+    doc = document("tacs")
+    doc["response"] |= {"windows_refuse": refuse, "windows_trip": trip}
+    told = [line for line in problems(doc) if wrong and f"response.{wrong}" in line]
+    assert len(told) == bool(wrong)
+    assert bool(problems(doc)) is bool(wrong)

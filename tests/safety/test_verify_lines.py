@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from safety.entries import Close, Genesis
-from safety.verify import LINE_BYTES_MAX, LedgerUnreadable, decoded, parse
+from safety.verify import LINE_BYTES_MAX, LedgerUnreadable, Line, decoded, parse
+from safety.verify import _signatures as signatures
 from tests.safety.ledgers import genesis_of
-from tests.safety.world import World, rules_of
+from tests.safety.world import STRANGER, World, rules_of
 
 PATH = Path("ledger.jsonl")
 GENESIS = msgspec.json.encode(genesis_of(World(rules_of())))
@@ -67,3 +68,22 @@ def test_a_genesis_stands_on_the_first_line_alone():
     assert decoded(0, GENESIS) is None
     close = decoded(2, CLOSE)
     assert isinstance(close, Close) and decoded(1, CLOSE) is None
+
+
+def test_an_act_that_was_refused_speaks_against_nobody_and_one_that_was_accepted_is_verified():
+    world = World(rules_of()).ready()
+    world.present(world.act(key=STRANGER))
+    entry = world.entries[-1]
+    first = genesis_of(world)
+    refused = next(effect for effect in entry.effects if effect.startswith("person 1 ILK-"))
+    for effects, found in (
+        ((refused,), (0, 0)),
+        ((refused, "phase READY"), (0, 0)),
+        (("phase READY", refused), (0, 0)),
+        ((refused.replace("person 1", "person 2"),), (1, 1)),
+        ((), (1, 1)),
+    ):
+        held = msgspec.structs.replace(entry, effects=effects)
+        accepted, problems = signatures(first, [Line(number=7, raw=b"", held=held)])
+        assert (accepted, len(problems)) == found
+        assert all("line 7: an act by 'ann' was accepted, and its" in each for each in problems)

@@ -1,15 +1,19 @@
-"""What has room for another session: the last of it, none, and what is no number."""
+"""What of a budget is left, and which clock is right: the last of it, none, and what is no number."""
 
 from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
+from safety import windows
+from safety.exposures import NOTHING
 from safety.limit_values import Budget
+from safety.windows import SURELY, Session, clock_trouble, exceeded
 from safety.windows import _has_room as has_room
-from tests.safety.histories import history_with, past
-from tests.safety.world import T0
+from tests.safety.histories import NEW, history_with, past
+from tests.safety.world import T0, rules_of
 
 WALL_NS = T0.wall_ns
 
@@ -30,3 +34,33 @@ def test_a_budget_has_room_or_has_none(name: str, high: float, has: bool):
     assert has_room(budget, "tacs", history, T0) is has
     odd = history_with(past(WALL_NS, on_time_s=math.nan))
     assert name != "on_time_s" or has_room(budget, "tacs", odd, T0) is False
+
+
+@pytest.mark.parametrize(("above", "summed"), [(False, False), (True, True)])
+def test_what_surely_fits_is_not_summed(above: bool, summed: bool, monkeypatch: pytest.MonkeyPatch):
+    """Up to one part in 10^9 below a budget floats alone show that it holds; from there on it is reckoned exactly."""
+    limits = rules_of().limits
+    (budget,) = (b for b in limits.budgets if (b.scope, b.name) == ("session", "on_time_s"))
+    some = msgspec.structs.replace(
+        limits, budgets=(*(b for b in limits.budgets if b.name != "on_time_s"), budget)
+    )
+    spent = budget.high * SURELY
+    spent = math.nextafter(spent, math.inf) if above else spent
+    session = Session(pulse=NOTHING, train=NOTHING, all=msgspec.structs.replace(NOTHING, on_time_s=spent))
+    asked: list[Budget] = []
+    monkeypatch.setattr(windows, "budgets_in_force", lambda limits: limits.budgets)
+    total = windows._total
+
+    def reckoned(line: windows._Line, *rest: object) -> object:
+        asked.append(line.budget)
+        return total(line, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(windows, "_total", reckoned)
+    assert exceeded(some, NEW, session, T0) == ()
+    assert (budget in asked) is summed
+
+
+@pytest.mark.parametrize(("ahead_ns", "code"), [(0, ""), (1, "ILK-411"), (-1, "")])
+def test_a_wall_clock_before_anything_that_the_store_says_is_refused(ahead_ns: int, code: str):
+    history = msgspec.structs.replace(NEW, latest_wall_ns=WALL_NS + ahead_ns)
+    assert clock_trouble(history, T0) == code
