@@ -14,6 +14,7 @@ from safety.judging import _onset_fits as onset_fits
 from safety.judging import (
     carried,
     is_increase,
+    judge,
     judge_start,
     lease_fits,
     least_output,
@@ -25,8 +26,8 @@ from safety.messages import Permit, Request
 from safety.state import Firing, Running, State
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold, pulses
-from tests.safety.world import World
-from tests.safety.worlds import armed, armed_rtms, holding, running_rtms
+from tests.safety.world import UID, World
+from tests.safety.worlds import armed, armed_rtms, holding, in_hand, running_rtms
 
 TAKEOVER_NS = 50 * MS
 
@@ -212,6 +213,48 @@ def test_a_hold_that_goes_on_where_it_is_is_asked_for_no_rise(
     monkeypatch.setattr(judging, "check_slew", lambda train, level, limits: rises.append(level) or ())
     judge_start(world.rules, state, hold(high, ramp_up_ms=1000), world.mono_ns, world.now)
     assert len(rises) == asked
+
+
+@pytest.mark.parametrize(
+    ("train", "onset_at_ns", "left_ns", "unclean_ns", "uid", "refused"),
+    [
+        (hold(0.5), 0, TAKEOVER_NS, 0, UID, False),
+        (hold(0.5), 0, TAKEOVER_NS, 2_000 * MS, UID, False),
+        (hold(0.5), 0, TAKEOVER_NS, 2_000 * MS + 1, UID, True),
+        (hold(0.5), 0, TAKEOVER_NS, 0, "another", True),
+        (hold(0.5), 0, TAKEOVER_NS - 1, 0, UID, True),
+        (hold(0.5), 1, TAKEOVER_NS, 0, UID, True),
+        (hold(0.6), 0, TAKEOVER_NS, 0, UID, True),
+    ],
+)
+def test_while_a_blink_passes_nothing_goes_on_but_a_hold_as_it_is(
+    train: Train, onset_at_ns: int, left_ns: int, unclean_ns: int, uid: str, refused: bool
+):
+    world = holding(hold(0.5))
+    state = with_running(world, until_ns=world.mono_ns + left_ns)
+    watch = msgspec.structs.replace(state.watch, clean_ns=world.mono_ns - unclean_ns)
+    state = msgspec.structs.replace(state, watch=watch)
+    request = msgspec.structs.replace(
+        asking(world, train, onset_at_ns), evidence=world.evidence(clean_fraction=0.1, stream_uid=uid)
+    )
+    assert ("ILK-306" in {each.code for each in judge(world.rules, state, request, world.now)}) is refused
+    idle = msgspec.structs.replace(state, running=None)
+    assert "ILK-306" in {each.code for each in judge(world.rules, idle, request, world.now)}
+
+
+@pytest.mark.parametrize(
+    ("has_asked", "has_firing"), [(False, False), (True, False), (False, True), (True, True)]
+)
+def test_one_request_at_a_time_is_on_its_way(has_asked: bool, has_firing: bool):
+    asked, under_way = in_hand(hold(0.5)), in_hand(hold(0.5), prepared=True)
+    world = under_way
+    state = msgspec.structs.replace(
+        world.state,
+        asked=asked.state.asked if has_asked else None,
+        firing=world.state.firing if has_firing else None,
+    )
+    found = judge(world.rules, state, asking(world), world.now)
+    assert [each.code for each in found].count("ILK-302") == (has_asked or has_firing)
 
 
 # What is told beforehand
