@@ -7,9 +7,9 @@ import pytest
 
 from drivers.link import CallFailed, Fire, Prepared
 from drivers.stimulation import Modality, Output, Train, amplitude, duration_ns
-from safety import firing
+from safety import firing, trips
 from safety.messages import FireRequest, Permit
-from safety.modalities import ramp_down_ns
+from safety.modalities import check_slew, ramp_down_ns
 from safety.state import AskedFor, Firing, Running
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
@@ -183,6 +183,30 @@ def test_a_hold_that_takes_over_may_have_what_was_before_until_it_settles():
     lower = msgspec.structs.replace(state, running=running)
     after = firing.fired(world.rules, lower, said, world.now).state
     assert after.running is not None and after.running.ceiling == 0.3
+
+
+@pytest.mark.parametrize(("left_ns", "trip"), [(0, ""), (1, ""), (-1, trips.LATE.code)])
+def test_a_rise_was_judged_from_the_hold_before_and_trips_where_that_was_over(left_ns: int, trip: str):
+    """How far it had come when it was judged and when it began differ by what an onset may be off."""
+    world = holding(hold(0.5))
+    running = world.state.running
+    assert running is not None
+    steep = hold(2.0, ramp_up_ms=1)
+    assert check_slew(steep, 0.5, world.rules.limits)
+    under_way = Firing(request=world.request(steep), call=99, token=5, since_ns=world.mono_ns, onset_at_ns=0)
+    before = msgspec.structs.replace(running, until_ns=world.mono_ns + left_ns)
+    state = msgspec.structs.replace(world.state, running=before, firing=under_way)
+    said = msgspec.structs.replace(fired(world), call=99, token=5, onset_ns=world.mono_ns)
+    assert firing.fired(world.rules, state, said, world.now).state.trip == trip
+
+
+def test_what_ran_last_is_known_until_something_runs_after_it():
+    world = in_hand(hold(0.5), prepared=True)
+    last = holding(hold(0.2)).state.running
+    assert last is not None
+    long_ago = msgspec.structs.replace(last, until_ns=1, zero_ns=2, ended=True)
+    state = msgspec.structs.replace(world.state, before=long_ago)
+    assert firing.fired(world.rules, state, fired(world), world.now).state.before == long_ago
 
 
 @pytest.mark.parametrize("bent", [{"token": 1}, {"call": 1}])
