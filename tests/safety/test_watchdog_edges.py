@@ -12,6 +12,7 @@ from safety import delivery, ledger, trips, watchdogs
 from safety.events import BadFrame, LedgerTrouble, RelaySaid
 from safety.interlock import BAD_FRAMES_MAX
 from safety.ledger import QUEUE_MAX, Ledger, LedgerFull
+from safety.messages import Evidence
 from safety.state import Watch
 from safety.trips import TripKind
 from tests.safety.bench_device import MS
@@ -68,6 +69,56 @@ def test_a_beat_of_the_future_is_none():
     assert seen(world, beat_ns=world.mono_ns + 1) == trips.HEARTBEAT
 
 
+def trouble(world: World, evidence: Evidence | None, **bent: object) -> TripKind | None:
+    """What is wrong with this evidence, where nothing was counted before it."""
+    watch = msgspec.structs.replace(fresh(world), **{"previous_ns": 0, "previous_samples": 0} | bent)
+    state = msgspec.structs.replace(world.state, watch=watch)
+    return watchdogs.evidence_trouble(world.rules, state, evidence, world.now)
+
+
+def test_of_nobody_and_of_nothing_nothing_is_known():
+    world = World(rules_of()).armed()
+    assert trouble(world, world.evidence()) is None
+    assert trouble(world, None) == trips.EEG_STALE
+    world.state = msgspec.structs.replace(world.state, hello=None)
+    assert trouble(world, world.evidence()) == trouble(world, None) == trips.EEG_STALE
+
+
+@pytest.mark.parametrize(
+    ("unsure_ns", "age_ns", "kind"),
+    [
+        (DATA_AGE_MS * MS, 0, None), (DATA_AGE_MS * MS, 1, trips.EEG_STALE), (DATA_AGE_MS * MS + 1, -1, trips.EEG_STALE),
+        (0, DATA_AGE_MS * MS, None), (0, DATA_AGE_MS * MS + 1, trips.EEG_STALE), (-1, 0, trips.EEG_STALE),
+    ],
+)  # fmt: skip
+def test_an_uncertainty_is_known_up_to_the_greatest_age(unsure_ns: int, age_ns: int, kind: TripKind | None):
+    world = World(rules_of()).armed()
+    told = world.evidence(uncertainty_ns=unsure_ns, newest_ns=world.mono_ns - age_ns)
+    assert trouble(world, told) == kind
+
+
+def test_a_crc_that_never_changed_yet_stands_not_still():
+    world = World(rules_of()).armed()
+    assert trouble(world, world.evidence(), crc_ns=0) is None
+    assert trouble(world, world.evidence(), crc_ns=1) == trips.EEG_FROZEN
+
+
+@pytest.mark.parametrize(
+    ("n", "kind"),
+    [(0, None), (-1, trips.EEG_RATE), (watchdogs.COUNT_MAX, None), (watchdogs.COUNT_MAX + 1, trips.EEG_RATE)],
+)
+def test_a_count_is_none_below_nothing_and_beyond_what_can_be_counted(n: int, kind: TripKind | None):
+    world = World(rules_of()).armed()
+    assert trouble(world, world.evidence(n_samples=n)) == kind
+    assert trouble(world, world.evidence(), previous_samples=n) == kind
+
+
+def test_what_passes_hides_nothing_that_does_not():
+    world = World(rules_of()).armed()
+    assert trouble(world, world.evidence(clean_fraction=0.0)) == trips.EEG_UNCLEAN
+    assert trouble(world, world.evidence(clean_fraction=0.0, n_samples=-1)) == trips.EEG_RATE
+
+
 def test_bad_quality_lasts_two_seconds_and_no_longer():
     world = World(rules_of()).armed()
     world.state = msgspec.structs.replace(world.state, watch=fresh(world))
@@ -82,7 +133,7 @@ def test_bad_quality_lasts_two_seconds_and_no_longer():
 @pytest.mark.parametrize(
     ("span_s", "off", "kind"),
     [
-        (8, 200, None), (8, 201, trips.EEG_RATE), (8, -200, None), (8, -201, trips.EEG_RATE),
+        (80, 2000, None), (80, 2001, trips.EEG_RATE), (8, 200, None), (8, 201, trips.EEG_RATE), (8, -200, None), (8, -201, trips.EEG_RATE),
         (4, 125, None), (4, 126, trips.EEG_RATE), (4, -125, None), (4, -126, trips.EEG_RATE),
     ],
 )  # fmt: skip
@@ -94,6 +145,24 @@ def test_the_count_of_samples_against_time(span_s: int, off: int, kind: TripKind
     since_ns = world.mono_ns - span_s * 1_000 * MS
     bent = world.evidence(n_samples=count)
     assert seen(world, evidence=bent, previous_ns=since_ns, previous_samples=10_000) == kind
+
+
+@pytest.mark.parametrize(("off", "kind"), [(5_000, None), (5_001, trips.EEG_RATE)])
+def test_a_quarter_of_a_second_of_a_fast_amplifier(off: int, kind: TripKind | None):
+    world = World(rules_of()).armed()
+    hello = msgspec.structs.replace(world.state.hello, sfreq_hz=20_000.0)
+    world.state = msgspec.structs.replace(world.state, watch=fresh(world), hello=hello)
+    bent = world.evidence(n_samples=10_000 + 80_000 + off)
+    since_ns = world.mono_ns - 4_000 * MS
+    assert seen(world, evidence=bent, previous_ns=since_ns, previous_samples=10_000) == kind
+
+
+def test_a_relay_that_is_not_there_is_not_silent():
+    world = World(rules_of()).armed()
+    world.state = msgspec.structs.replace(world.state, watch=fresh(world))
+    assert seen(world, relay_ns=0) == trips.RELAY_SILENT
+    world.state = msgspec.structs.replace(world.state, relay=False)
+    assert seen(world, relay_ns=0) is None
 
 
 @pytest.mark.parametrize(("over_ns", "kind"), [(0, None), (1, trips.ARMING_EXPIRED)])
