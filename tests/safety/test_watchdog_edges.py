@@ -133,7 +133,8 @@ def test_bad_quality_lasts_two_seconds_and_no_longer():
 @pytest.mark.parametrize(
     ("span_s", "off", "kind"),
     [
-        (80, 2000, None), (80, 2001, trips.EEG_RATE), (8, 200, None), (8, 201, trips.EEG_RATE), (8, -200, None), (8, -201, trips.EEG_RATE),
+        (80, 2000, None), (80, 2001, trips.EEG_RATE),
+        (8, 200, None), (8, 201, trips.EEG_RATE), (8, -200, None), (8, -201, trips.EEG_RATE),
         (4, 125, None), (4, 126, trips.EEG_RATE), (4, -125, None), (4, -126, trips.EEG_RATE),
     ],
 )  # fmt: skip
