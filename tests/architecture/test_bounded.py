@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,14 @@ def test_no_test_waits_in_a_pool_that_waits_for_ever(path: object) -> None:
     text = path.read_text(encoding="utf-8")  # type: ignore[attr-defined]
     allowed = path.name in ("test_bounded.py", "test_runfolder.py")  # type: ignore[attr-defined]
     assert allowed or "ThreadPoolExecutor" not in text, "use tests.bounded.Side"
+
+
+SYSTEM = Path(__file__).parents[1] / "system"
+
+
+@pytest.mark.parametrize("file", sorted(SYSTEM.glob("test_*.py")), ids=lambda each: each.name)
+def test_what_runs_whole_rigs_has_the_machine_to_itself(file: Path) -> None:
+    """The mark, not the folder, says what is tried beside others."""
+    assert re.search(
+        r"^pytestmark = \[?\s*pytest\.mark\.system\b", file.read_text(encoding="utf-8"), re.MULTILINE
+    )

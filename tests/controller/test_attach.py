@@ -25,7 +25,8 @@ def status(
 def waiting(
     found: dict[Path, StatusReport], monkeypatch: pytest.MonkeyPatch, *, shadow: bool = False
 ) -> tuple[Path, str]:
-    monkeypatch.setattr(running, "directories", lambda: (Path("/site"), Path("/own")))
+    places = (Path("/site/demo"), Path("/site/another"), Path("/own/demo"))
+    monkeypatch.setattr(running, "rig_directories", lambda _: places)
     monkeypatch.setattr(running, "_ask", lambda path: found.get(path.parent.parent))
     return running._waiting(FILES, shadow=shadow)  # type: ignore[arg-type]
 

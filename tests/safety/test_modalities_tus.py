@@ -269,7 +269,7 @@ def test_the_whole_amplitude_comes_from_one_known_transducer():
         assert "ILK-107" in codes(by_both(sonication(outputs=outputs), TUS))
     (found,) = check(sonication(outputs=(msgspec.structs.replace(one, share=0.5),)), TUS, WIDE, FACTS)
     assert (found.text, found.limit) == (
-        "outputs are not permitted: the transducer's share is 0.5, expected 1",
+        "outputs or shares do not fit: the transducer's share is 0.5, expected 1",
         1.0,
     )
     bare = msgspec.structs.replace(TUS, contacts=(msgspec.structs.replace(TUS.contacts[0], area_cm2=None),))

@@ -18,6 +18,8 @@ from sim.record import Pulse
 from tests.system.interlock_rig import SLACK_MS, Rig, interlock_rig, until
 from tests.system.played_controller import Controller
 
+pytestmark = pytest.mark.system
+
 PERIOD_NS, CLOCK_NS = 200_000_000, 20_000_000
 SEGMENT = Train(
     modality="ctbs",
