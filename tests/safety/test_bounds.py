@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from drivers.capabilities import Envelope
 from drivers.stimulation import Modality
 from safety.modalities import Declared, bounds, quantities_of
+from safety.modalities.contacts import is_share
 from tests.safety.strategies import MODALITIES, caps_of, limits_of, valid_train
 
 TACS = limits_of("tacs")
@@ -159,3 +160,35 @@ def test_a_number_with_a_huge_exponent_is_none_though_every_layer_had_room_for_i
     caps = msgspec.structs.replace(CAPS, envelopes=wide)
     assert [each.code for each in bounds.check_value(declared, value, limits, caps)] == codes
     assert bounds.passes(declared, value, limits, caps) is not bool(codes)
+
+
+def test_a_number_that_a_layer_refuses_is_told_so_whatever_its_exponent():
+    declared = ASKED[0]
+    codes = {each.code for each in bounds.check_value(declared, 1e300, TACS, CAPS)}
+    assert bounds.ABOVE in codes and bounds.NOT_A_NUMBER not in codes
+    (reason,) = bounds.check_value(declared, math.nan, TACS, CAPS)
+    assert reason.code == bounds.NOT_A_NUMBER
+
+
+@pytest.mark.parametrize(("low", "above"), [(0.0, ""), (0.5, ""), (0.25, " above 0.25")])
+def test_a_step_is_told_with_the_low_end_that_it_counts_from(low: float, above: str):
+    declared = ASKED[0]
+    envelopes = CAPS.envelopes | {declared.name: Envelope(low=low, high=4.0, step=0.5)}
+    caps = msgspec.structs.replace(CAPS, envelopes=envelopes)
+    (reason,) = bounds.check_value(declared, 0.6, TACS, caps)
+    assert reason.code == bounds.OFF_STEP
+    assert reason.text.endswith(f"{declared.name} 0.6 {declared.unit} is no multiple of 0.5{above}")
+
+
+def test_what_a_number_would_be_is_told_by_its_kind():
+    whole = next(each for each in quantities_of("tacs") if each.integer)
+    for declared, kind in ((whole, "an integer"), (ASKED[0], "0 or a number from 1e-09 to 1e+09")):
+        told = bounds.not_a_number(declared, math.nan)
+        assert told.text.endswith(f"{declared.name} is nan, expected {kind} of {declared.unit}")
+
+
+@pytest.mark.parametrize(
+    ("share", "is_one"), [(0.5, True), (-1, True), (0, False), (0.0, False), (-0.0, False), (True, False)]
+)
+def test_nothing_is_no_share(share: float, is_one: bool):
+    assert is_share(share) is is_one

@@ -248,6 +248,40 @@ def test_a_slice_that_overtakes_the_answer_is_noted_on_the_fire(ended: bool):
     assert told(world, state, token=7, n_pulses=39).state.trip == "ILK-215"
 
 
+@pytest.mark.parametrize("ended", (False, True))
+@pytest.mark.parametrize(("token", "renews"), [(77, False), (77, True), (0, True)])
+def test_a_slice_of_what_runs_is_noted_there_whatever_is_under_way(token: int, renews: bool, ended: bool):
+    """A renewal goes on with the token that runs."""
+    world = holding(hold(0.5))
+    under_way = Firing(
+        request=world.request(hold(0.5)),
+        call=9,
+        token=token or runs(world).token,
+        since_ns=world.mono_ns,
+        onset_at_ns=0,
+        renews=renews,
+    )
+    last = msgspec.structs.replace(runs(world), token=55)
+    state = msgspec.structs.replace(world.state, firing=under_way, before=last)
+    after = told(world, state, ended=ended).state
+    assert after.firing == under_way
+    assert after.running == (None if ended else runs(world))
+    assert after.before == (msgspec.structs.replace(runs(world), ended=True) if ended else last)
+
+
+@pytest.mark.parametrize("has_running", (False, True))
+def test_a_slice_of_a_renewal_of_what_runs_no_more_is_noted_nowhere(has_running: bool):
+    world = holding(hold(0.5))
+    under_way = Firing(
+        request=world.request(hold(0.5)), call=9, token=77, since_ns=world.mono_ns, onset_at_ns=0, renews=True
+    )
+    running = runs(world) if has_running else None
+    state = msgspec.structs.replace(world.state, firing=under_way, running=running, before=None)
+    for ended in (False, True):
+        after = told(world, state, token=77, ended=ended).state
+        assert (after.running, after.before, after.firing) == (running, None, under_way)
+
+
 # Lapses
 
 
@@ -296,12 +330,15 @@ def test_each_lapse_has_its_off_time_and_only_the_third_in_a_minute_trips():
             assert lapse(world.rules, idle, world.now).state.trip == ""
 
 
-@pytest.mark.parametrize("over_ns", (0, 1))
+@pytest.mark.parametrize("over_ns", (0, 1, 9_750 * MS))
 def test_an_end_that_was_told_or_is_not_due_is_not_missed(over_ns: int):
     world = holding(hold(0.5))
     at_ns = runs(world).zero_ns + 250 * MS + over_ns
     now = msgspec.structs.replace(world.now, mono_ns=at_ns)
-    assert (not_ended(world.rules, world.state, now) is not None) is (over_ns > 0)
+    missed = not_ended(world.rules, world.state, now)
+    assert (missed is not None) is (over_ns > 0)
+    late_ms = 250 + over_ns // MS
+    assert missed is None or missed.state.trip_text.endswith(f": {late_ms} ms after the lease")
     ended = msgspec.structs.replace(world.state, running=msgspec.structs.replace(runs(world), ended=True))
     assert not_ended(world.rules, ended, now) is None
     assert not_ended(world.rules, msgspec.structs.replace(world.state, running=None), now) is None
