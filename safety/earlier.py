@@ -108,10 +108,10 @@ def _courses(records: tuple[Record, ...], sessions: Mapping[int, Past], officers
         if past is not None:
             course = courses.setdefault(past.modality, [_first(records[0], past.modality)])
             course[-1] = _with(course[-1], past)
-            last_ns[past.modality] = max(past.last_wall_ns, last_ns.get(past.modality, 0))
-        modality = record.act.modality if isinstance(record, CourseBegun) else None
-        if not isinstance(record, CourseBegun) or modality is None:
+            last_ns[past.modality] = max(past.last_wall_ns, last_ns.get(past.modality, past.last_wall_ns))
+        if not isinstance(record, CourseBegun) or record.act.modality is None:
             continue
+        modality = record.act.modality
         why = _against(record, officers, last_ns.get(modality))
         if why is not None:
             void.append(

@@ -394,6 +394,13 @@ def test_acts_that_do_not_count_close_nothing_and_are_told(state: Path, clock: l
         )
     begun = (first, *one, CourseBegun(stamp=fits, act=forged(fits)))
     assert [each.number for each in courses_of(begun, OFFICERS).present()] == [2]
+    late = after(START, 1000)
+    set_back = (reserved(late, 1.0, "s-0"), settled(late, 1.0, session_id="s-0"), *one)
+    found = courses_of((first, *set_back, CourseBegun(stamp=fits, act=forged(fits))), OFFICERS)
+    assert [each.why for each in found.void] == ["it came 603800 s after the last output, of 604800 s"]
+    of_nothing = (first, *one, CourseBegun(stamp=fits, act=forged(fits, modality=None)))
+    found = courses_of(of_nothing, OFFICERS)
+    assert ([each.number for each in found.held], found.void) == ([1], ())
     unknown = courses_of(begun, frozenset())
     assert unknown.void[0].why == "bob is no officer of these limits, nor of the trust store"
     again = (*begun, reserved(after(fits, 60), 30.0, "s-2"))

@@ -10,12 +10,13 @@ import pytest
 from safety import clocks, trust
 from safety.acts import public_key_hex
 from safety.admission import Refused
+from safety.earlier import stranger_of
 from safety.limit_values import Limits, Person
 from safety.officers import maker_keys, officer_keys
 from safety.participants import new_participant, standing
 from safety.site_list import StoreError, site_list
 from safety.store import open_store, store_path
-from tests.safety.stores import LIMITS, let_go, made, person
+from tests.safety.stores import LIMITS, START, let_go, made, person, reserved
 from tests.safety.world import STRANGER
 
 EVE = Person(name="eve", role="officer", public_key=public_key_hex(STRANGER), salt="1" * 32)
@@ -121,3 +122,7 @@ def test_another_s_key_under_the_name_is_a_stranger(tmp_path: Path):
     other = msgspec.structs.replace(person("bob"), public_key=EVE.public_key)
     with pytest.raises(StoreError, match="made by bob, key "):
         opens(state, msgspec.structs.replace(LIMITS, people=(other,)))
+
+
+def test_of_records_that_begin_with_no_making_nobody_is_the_maker():
+    assert stranger_of((reserved(START, 1.0),), LIMITS, frozenset()) == ""

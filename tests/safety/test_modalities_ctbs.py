@@ -122,6 +122,8 @@ def test_the_interval_is_the_longest_of_the_layers(layer: str):
     assert interval_after_ns(bursts(), load(to_toml(doc))) == 1800 * S
     doc[f"{layer}_limits"]["interval_s"] = row(quantity_of("ctbs", "interval_s"), {"min": 1800.1})
     assert interval_after_ns(bursts(), load(to_toml(doc))) == 18_001 * S // 10
+    doc[f"{layer}_limits"]["interval_s"] = row(quantity_of("ctbs", "interval_s"), {"min": 1800.0000000001})
+    assert interval_after_ns(bursts(), load(to_toml(doc))) == 1800 * S + 1  # a part of a nanosecond is one
 
 
 # Intensity

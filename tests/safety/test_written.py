@@ -28,7 +28,7 @@ from safety.state import (
     ToStore,
     Unlatch,
 )
-from safety.store_records import Reserved
+from safety.store_records import Reserved, Settled
 from tests.safety.strategies import hold
 from tests.safety.worlds import armed, holding
 
@@ -44,6 +44,18 @@ def result(*, ok: bool) -> ActResult:
 def reserved() -> Reserved:
     stamp = Stamp(boot_id="b", boot_ns=1, wall_ns=2)
     return Reserved(stamp=stamp, session_id="s", nonce="n", modality="tacs", total=TOTAL)
+
+
+SETTLED = Settled(
+    stamp=Stamp(boot_id="b", boot_ns=1, wall_ns=2),
+    session_id="s",
+    nonce="n",
+    modality="tacs",
+    confirmed=TOTAL,
+    outstanding=NOTHING,
+    first_wall_ns=3,
+    last_wall_ns=4,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +76,7 @@ def reserved() -> Reserved:
         (ToPerson(peer=4, result=result(ok=True)), "person 4 ok"),
         (ToPerson(peer=4, result=result(ok=False)), "person 4 ILK-331"),
         (ToStore(record=reserved()), "store reserved 1.5 s, 0.25 C, 3 pulses"),
+        (ToStore(record=SETTLED), "store " + msgspec.json.encode(SETTLED).decode()),
         (PetRelay(), "pet"),
         (OpenRelay(), "open relay"),
         (EndProcess(status=4), "end 4"),
