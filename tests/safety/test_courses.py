@@ -13,7 +13,8 @@ from safety import clocks, trust
 from safety.acts import public_key_hex
 from safety.admission import Refused
 from safety.chained import BrokenChain, Chain, next_line, read_chain
-from safety.earlier import COURSE_GAP_NS, courses_of, history_of
+from safety.earlier import COURSE_GAP_NS, courses_of, history_of, stranger_of
+from safety.earlier import _vouches as vouches
 from safety.events import Now
 from safety.exposures import NOTHING
 from safety.history import History, Stamp
@@ -431,3 +432,14 @@ def test_show_tells_every_course(state: Path, clock: list[Stamp]):
         for line in lines
     )
     assert any("on_time_s  " in line and "630 of" in line for line in lines)
+
+
+def test_who_vouches_for_the_date_since_the_start(state: Path):
+    (first,) = read_store(state, "P001")[0]
+    here, elsewhere = first.stamp, msgspec.structs.replace(first.stamp, boot_id="another boot")
+    nobody = msgspec.structs.replace(LIMITS, people=())
+    assert vouches(first, LIMITS, here) is vouches(first, nobody, here) is True
+    assert vouches(first, LIMITS, elsewhere) is False
+    assert vouches(reserved(here, 1.0), LIMITS, here) is False
+    assert stranger_of((first,), LIMITS, frozenset()) == ""
+    assert stranger_of((first,), nobody, frozenset()) != ""
