@@ -11,6 +11,8 @@ import pytest
 from drivers.link import CallFailed, Delivered
 from safety.events import HostSaid
 from safety.messages import DeliveryReport, Permit, PhaseChanged, Trip
+from safety.store import read_store
+from safety.store_records import Settled
 from tests.system.interlock_rig import RAMP_MS, SLACK_MS, WAIT_S, interlock_rig, together, until
 from tests.system.played_controller import hold, pulses
 
@@ -107,12 +109,14 @@ def test_a_device_that_tells_half_of_what_it_gave_saves_no_budget() -> None:
         since_ns = time.monotonic_ns()
         assert isinstance(controller.ask(pulses(n_pulses=4)), Permit)
         controller.wait(lambda said: isinstance(said, DeliveryReport) and said.delivery.ended)
-        used = controller.all_of(DeliveryReport)[-1].allowed.used
         told = sum(report.delivery.n_pulses for report in controller.all_of(DeliveryReport))
         assert len(rig.world.record().pulses) == 4 and told < 4
-        assert used["n_pulses"] == 4
         rig.judged_ms(since_ns, 400 + SLACK_MS)
         rig.ended_in_order()
+        settled = read_store(rig.state, "P001")[0][-1]
+        assert isinstance(settled, Settled)
+        assert settled.confirmed.n_pulses == told
+        assert settled.confirmed.n_pulses + settled.outstanding.n_pulses == 4
 
 
 @pytest.mark.parametrize("modality", ["tacs", "rtms"])
