@@ -11,20 +11,20 @@ from safety.events import FireAsked, Now
 from safety.judging import (
     ONSET_AHEAD_NS,
     allowed_now,
-    carried,
     facts_now,
     judge_start,
     lease_fits,
     least_output,
     reason,
     refuse,
+    unchanged,
+    unfit,
 )
 from safety.messages import Permit, Reason, Request
 from safety.modalities import check_facts, check_slew, ramp_down_ns, segment
 from safety.response import put_out
 from safety.safing import Step, over_at, tell, trip
 from safety.state import AskedFor, Firing, Rules, Running, State, ToDevice
-from safety.trips import REFUSALS
 from safety.watchdogs import evidence_trouble
 
 ONSET_SLACK_NS = 50_000_000
@@ -88,11 +88,10 @@ def start(state: State, asked: AskedFor, onset_at_ns: int, now: Now, *, renews: 
 def renewable(state: State, request: Request, now: Now) -> Running | None:
     """The hold that a request asks to go on with as it is, where the device can do that: its settings were read back
     when it was prepared, and its token still runs."""
-    running = carried(state, now.mono_ns)
-    if running is None or state.capabilities is None or not state.capabilities.renews:
+    if state.capabilities is None or not state.capabilities.renews:
         return None
-    asked = request.onset_at_ns == 0 and request.train == running.train
-    return running if asked and running.onset_ns <= now.mono_ns else None
+    running = unchanged(state, request, now)
+    return running if running is not None and running.onset_ns <= now.mono_ns else None
 
 
 def renew(state: State, asked: AskedFor, running: Running, now: Now) -> Step:
@@ -131,7 +130,7 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
         reasons.append(reason("ILK-310"))
     trouble = evidence_trouble(rules, state, request.evidence, now)
     if trouble is not None:
-        reasons.append(Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}"))
+        reasons.append(unfit(trouble))
     if asked is not None and not reasons:
         reasons += judge_start(rules, state, asked.request.train, max(request.onset_at_ns, now.mono_ns), now)
         reasons += check_facts(rules.limits, facts_now(rules, state, now))

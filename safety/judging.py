@@ -27,7 +27,7 @@ from safety.remembering import Remembered
 from safety.response import is_response, refuses_increase
 from safety.safing import tell
 from safety.state import Effect, Rules, Running, State
-from safety.trips import REFUSALS
+from safety.trips import REFUSALS, TripKind
 from safety.watchdogs import evidence_trouble, is_passing
 from safety.windows import Session, binding, waits
 
@@ -201,6 +201,13 @@ def carried(state: State, at_ns: int) -> Running | None:
     return running if at_ns + TAKEOVER_NS <= running.until_ns else None
 
 
+def unchanged(state: State, request: Request, now: Now) -> Running | None:
+    """The hold that a request asks to go on with as it is."""
+    running = carried(state, now.mono_ns)
+    same = running is not None and request.onset_at_ns == 0 and request.train == running.train
+    return running if same else None
+
+
 def may_put_out(running: Running, at_ns: int) -> bool:
     """Whether a hold may still put something out at an instant: told of no end, and not long enough at zero."""
     held = isinstance(running.train.waveform, Hold) and not running.ended
@@ -230,12 +237,11 @@ def _judge_evidence(
     rules: Rules, state: State, request: Request, seen: tuple[Evidence | None, ...], now: Now
 ) -> list[Reason]:
     """The first of these that nothing may rest on. A hold goes on as it is while a blink passes."""
-    running = carried(state, now.mono_ns)
-    goes_on_as_it_is = running is not None and request.onset_at_ns == 0 and request.train == running.train
     for evidence in seen:
         trouble = evidence_trouble(rules, state, evidence, now)
-        if trouble is not None and not (goes_on_as_it_is and is_passing(state.watch, trouble, now)):
-            return [Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}")]
+        passes = is_passing(state.watch, trouble, now) and unchanged(state, request, now) is not None
+        if trouble is not None and not passes:
+            return [unfit(trouble)]
     return []
 
 
@@ -287,6 +293,11 @@ def judge_again(rules: Rules, state: State, request: Request, now: Now) -> tuple
 
 def reason(code: str) -> Reason:
     return Reason(code=code, text=REFUSALS[code][0])
+
+
+def unfit(trouble: TripKind) -> Reason:
+    """What is wrong with evidence, as a reason."""
+    return Reason(code="ILK-306", text=f"{REFUSALS['ILK-306'][0]}: {trouble.text}")
 
 
 def told(code: str, detail: str, *, quantity: str, value: float, limit: float, set_by: str) -> Reason:
