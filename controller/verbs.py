@@ -184,7 +184,7 @@ def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...
     from textwrap import fill
 
     from safety.effective import rows_of_file
-    from safety.limits_shown import WIDTH_MAX, WIDTH_MIN, effective, signed_words, table_of
+    from safety.limits_shown import WIDTH_MAX, WIDTH_MIN, device_words, effective, signed_words, table_of
     from safety.needs import would_refuse
     from safety.trips import PERMISSIVES
 
@@ -199,12 +199,7 @@ def _show_check(files: Files, against: tuple[str, ...], refusals: tuple[str, ...
     say(f"session  {session.general.title or files.session_path}  digest {session.digest[:16]}")
     valid = f"valid {limits.valid_from} to {limits.valid_until}"
     say(f"limits   {files.limits_path}  digest {limits.digest[:16]}, {valid}")
-    device = limits.device
-    say(
-        f"device   {device.driver} of {device.distribution}, version {device.version}, at {device.endpoint}, "
-        f"identity {device.identity}; "
-        "it may narrow the limits further when it is opened"
-    )
+    say(f"device   {device_words(limits.device)}; it may narrow the limits further when it is opened")
     say("needs    of a device that lacks something, where nothing of this file stands in for it:")
     for need, lacking in would_refuse(limits, rows_of_file(limits)):
         say(f"  {need.code} {PERMISSIVES[need.code][0]}: " + (f"needs {lacking}" if lacking else "it may"), 4)

@@ -8,7 +8,7 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import Value
 from safety.admission import Admitted, real_refusals
 from safety.effective import rows_of_file
-from safety.limit_values import Limits
+from safety.limit_values import AllowedDevice, Limits
 from safety.modalities import formulas_of, rows
 from safety.signature import fingerprint, said_of
 
@@ -96,11 +96,18 @@ def _told(end: float | None) -> str:
     return f"{end:,.0f}" if abs(end) >= MILLION else f"{end:,.6g}"
 
 
+def device_words(device: AllowedDevice) -> str:
+    """The one device of a file, in words."""
+    return (
+        f"{device.driver} of {device.distribution}, version {device.version}, at {device.endpoint}, "
+        f"identity {device.identity}"
+    )
+
+
 def head_of(admitted: Admitted, columns: int) -> str:
     """Whose limits these are, until when, who signed, and who may arm."""
     width = min(max(columns, WIDTH_MIN), WIDTH_MAX)
     limits = admitted.limits
-    device = limits.device
     people = ", ".join(
         f"{each.name} ({each.role}, key {fingerprint(each.public_key)})" for each in limits.people
     )
@@ -111,11 +118,7 @@ def head_of(admitted: Admitted, columns: int) -> str:
         ("digest", limits.digest),
         ("signed", signed_words(admitted)),
         ("by", f"{limits.responsible}, {limits.site}"),
-        (
-            "device",
-            f"{device.driver} of {device.distribution}, version {device.version}, at {device.endpoint}, "
-            f"identity {device.identity}",
-        ),
+        ("device", device_words(limits.device)),
         ("people", people),
     )
     return "\n".join(_folded(f"{name:<9}{text}", width, 9) for name, text in facts)

@@ -16,25 +16,16 @@ def trusted_officer(name: str) -> Person | None:
     return Person(name=key.name, role="officer", public_key=key.public_key, salt=key.salt)
 
 
-def officer_keys(limits: Limits) -> frozenset[str]:
-    """The public keys whose acts begin a course. A trust store that cannot be used trusts nobody, and a key that is good
-    for simulated endpoints only begins nothing."""
+def officer_keys(limits: Limits, *, simulated: bool = False) -> frozenset[str]:
+    """The public keys whose acts begin a course, and make a participant. A trust store that cannot be used trusts nobody. A
+    key that is good for simulated endpoints only begins nothing; where the endpoint is `simulated`, it makes a
+    participant."""
     named = {each.public_key for each in limits.people if each.role == "officer"}
     try:
-        trusted = {each.public_key for each in _trusted() if not each.simulated_only}
+        trusted = {each.public_key for each in _trusted() if simulated or not each.simulated_only}
     except trust.TrustError:
         trusted = set()
     return frozenset(named | trusted)
-
-
-def maker_keys(limits: Limits, *, simulated: bool) -> frozenset[str]:
-    """The public keys whose acts make a participant: on a simulated endpoint those that are good for nothing else, too."""
-    if not simulated:
-        return officer_keys(limits)
-    try:
-        return officer_keys(limits) | {each.public_key for each in _trusted()}
-    except trust.TrustError:
-        return officer_keys(limits)
 
 
 def _trusted() -> tuple[trust.TrustedKey, ...]:

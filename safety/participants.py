@@ -22,7 +22,7 @@ from safety.earlier import COURSE_GAP_NS, Void, courses_of, history_of, stranger
 from safety.events import Now
 from safety.history import Course, History, Stamp
 from safety.limit_values import Budget, Limits, Person, Spacing
-from safety.officers import maker_keys, officer_keys
+from safety.officers import officer_keys
 from safety.site import SITE_STATE, SiteError, state_directory
 from safety.site_list import StoreError
 from safety.store import append_act, create, read_store, store_path
@@ -39,7 +39,7 @@ def judge_act(kind: Kind, limits: Limits, person: Person, reason: str) -> None:
     if problem:
         raise Refused(problem)
     if kind == "new":
-        _officer(limits, person, maker_keys(limits, simulated=limits.device.simulated), "this endpoint")
+        _officer(limits, person, officer_keys(limits, simulated=limits.device.simulated), "this endpoint")
     elif kind == "new-course":
         _officer(limits, person, officer_keys(limits), "any endpoint")
         if not any(each.scope == "course" for each in budgets_in_force(limits)):
@@ -207,7 +207,7 @@ def standing(directory: Path, limits: Limits, anchors: tuple[str, ...] = ()) -> 
                 f"{store_path(directory, limits.participant)}: found no line with the head {ascii(head)[1:-1][:80]}, "
                 "expected one: an older copy, or another's; bring back the newest"
             )
-    stranger = stranger_of(records, limits, maker_keys(limits, simulated=limits.device.simulated))
+    stranger = stranger_of(records, limits, officer_keys(limits, simulated=limits.device.simulated))
     code = clock_trouble(history, now)
     return Standing(
         participant=limits.participant,

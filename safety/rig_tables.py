@@ -67,14 +67,12 @@ def read_device(table: Table) -> AllowedDevice:
         table.refuse("endpoint", ENDPOINT_EXPECTED)
     simulated = is_simulated(endpoint)
     identity = table.text("identity", "the device's serial number, 1 to 64 printable characters", IDENTITY)
-    if identity == "any" and not simulated:
-        table.refuse("identity", 'the serial number of this device ("any" is for simulated endpoints)')
+    _one_of_a_kind(table, "identity", identity, "the serial number of this device", simulated=simulated)
     distribution = table.text("distribution", "the package that holds the driver", DISTRIBUTION)
     version = table.text(
         "version", "the version of that package, as `nociloop drivers list` says it", VERSION
     )
-    if version == "any" and not simulated:
-        table.refuse("version", 'the version that was tried ("any" is for simulated endpoints)')
+    _one_of_a_kind(table, "version", version, "the version that was tried", simulated=simulated)
     table.close()
     return AllowedDevice(
         driver=driver,
@@ -84,6 +82,11 @@ def read_device(table: Table) -> AllowedDevice:
         identity=identity,
         simulated=simulated,
     )
+
+
+def _one_of_a_kind(table: Table, key: str, found: str, expected: str, *, simulated: bool) -> None:
+    if found == "any" and not simulated:
+        table.refuse(key, f'{expected} ("any" is for simulated endpoints)')
 
 
 def read_relay(table: Table, device: AllowedDevice) -> RelayLink:

@@ -86,16 +86,20 @@ def newest(anchors: tuple[Anchor, ...], participant: str) -> Anchor | None:
     return next((each for each in reversed(anchors) if each.participant == participant), None)
 
 
+def bounded(path: Path, content: bytes, bytes_max: int) -> bytes:
+    """What was read of a file, at most a byte beyond the bound; raises StoreError where it is longer."""
+    if len(content) > bytes_max:
+        raise StoreError(
+            f"{path}: found more than {bytes_max} bytes, expected fewer; find out what wrote them"
+        )
+    return content
+
+
 def site_list(directory: Path) -> tuple[Chain, tuple[Anchor, ...]]:
     """The site's list of heads, empty where there is none yet; raises StoreError."""
     path = directory / SITE_LIST
     try:
-        content = read_regular(path, BYTES_MAX, follow=False)
-        if len(content) > BYTES_MAX:
-            raise StoreError(
-                f"{path}: found more than {BYTES_MAX} bytes, expected fewer; find out what wrote them"
-            )
-        chain = read_chain(content)
+        chain = read_chain(bounded(path, read_regular(path, BYTES_MAX, follow=False), BYTES_MAX))
         return chain, tuple(map(_anchor.decode, chain.bodies))
     except FileNotFoundError:
         return Chain(bodies=(), hashes=(), length=0, torn=False), ()

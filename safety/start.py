@@ -25,7 +25,7 @@ from safety.latch import Latched, LatchFile, said, trip_of
 from safety.ledger import Ledger, Watched
 from safety.limit_values import AllowedDevice, Limits, RelayLink
 from safety.modalities import stop_how
-from safety.officers import maker_keys, officer_keys
+from safety.officers import officer_keys
 from safety.peers import Door
 from safety.process import Doors, Process
 from safety.relay import Relay, RelayError
@@ -108,12 +108,12 @@ def _make(
     _check_words(arguments)
     today = clocks.today()
     admitted = _admitted(arguments, today)
-    simulated = arguments.shadow or _is_simulated(admitted.limits.device)
-    directory, lock, group = _claim_rig(admitted.limits.rig, simulated=simulated)
-    _claim_device(admitted.limits, shadow=arguments.shadow)
+    simulated = _is_simulated(admitted.limits.device)
+    directory, lock, group = _claim_rig(admitted.limits.rig, simulated=simulated or arguments.shadow)
+    _claim_device(admitted.limits, simulated=simulated, shadow=arguments.shadow)
     _take_serial(admitted)
-    store, history = _claim_store(admitted.limits, arguments.session_id)
-    rules = _rules(arguments, admitted, history, today)
+    store, history = _claim_store(admitted.limits, arguments.session_id, simulated=simulated)
+    rules = _rules(arguments, admitted, history, today, simulated=simulated)
     limits = rules.limits
     try:
         relay = None if limits.relay.endpoint == "none" else Relay(limits.relay.endpoint)
@@ -192,7 +192,9 @@ def _admitted(arguments: argparse.Namespace, today: str) -> Admitted:
     return admitted
 
 
-def _rules(arguments: argparse.Namespace, admitted: Admitted, history: History, today: str) -> Rules:
+def _rules(
+    arguments: argparse.Namespace, admitted: Admitted, history: History, today: str, *, simulated: bool
+) -> Rules:
     """What holds for the session, as it will be read again: a whole number in the file comes back from the ledger as the
     float it means."""
     limits = admitted.limits
@@ -204,7 +206,7 @@ def _rules(arguments: argparse.Namespace, admitted: Admitted, history: History, 
         session_id=arguments.session_id,
         session_digest=arguments.session_digest,
         limits=limits,
-        simulated=_is_simulated(limits.device),
+        simulated=simulated or arguments.shadow,
         today=today,
         nonce=secrets.token_hex(8),
         history=history,
@@ -225,19 +227,19 @@ def _claim_rig(rig: str, *, simulated: bool) -> tuple[Path, int, int | None]:
         raise Refused(str(error)) from error
 
 
-def _claim_device(limits: Limits, *, shadow: bool) -> None:
+def _claim_device(limits: Limits, *, simulated: bool, shadow: bool) -> None:
     """The device, for this session alone, and a real one where its state is; raises Refused."""
     if shadow:
         return
     try:
-        if not _is_simulated(limits.device):
+        if not simulated:
             check_for_real()
         lock_device(limits.device.endpoint, limits.rig)
     except SiteError as error:
         raise Refused(str(error)) from error
 
 
-def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
+def _claim_store(limits: Limits, session_id: str, *, simulated: bool) -> tuple[Store, History]:
     """The participant's store, locked for this session, and what stands in it; raises Refused."""
     try:
         store, history = open_store(
@@ -247,7 +249,7 @@ def _claim_store(limits: Limits, session_id: str) -> tuple[Store, History]:
             clocks.stamp(),
             clocks.utc_offset_s(),
             officer_keys(limits),
-            maker_keys(limits, simulated=_is_simulated(limits.device)),
+            officer_keys(limits, simulated=simulated),
         )
     except SiteError as error:
         raise Refused(str(error)) from error

@@ -19,7 +19,17 @@ from safety.earlier import history_of, stranger_of
 from safety.history import History, Stamp
 from safety.limit_values import Limits
 from safety.regular_file import sync_directory
-from safety.site_list import SITE_LIST, Anchor, AnchorKind, Lines, StoreError, anchor, newest, site_list
+from safety.site_list import (
+    SITE_LIST,
+    Anchor,
+    AnchorKind,
+    Lines,
+    StoreError,
+    anchor,
+    bounded,
+    newest,
+    site_list,
+)
 from safety.store_mark import Mark, mark_path, put_mark, read_mark
 from safety.store_records import CourseBegun, DateConfirmed, Record, body_of, records_of
 
@@ -191,12 +201,7 @@ def _judged(directory: Path, participant: str, fd: int) -> tuple[tuple[Record, .
 
 def _content(path: Path, fd: int) -> bytes:
     with open(fd, "rb", closefd=False) as file:
-        content = file.read(BYTES_MAX + 1)
-    if len(content) > BYTES_MAX:
-        raise StoreError(
-            f"{path}: found more than {BYTES_MAX} bytes, expected fewer; find out what wrote them"
-        )
-    return content
+        return bounded(path, file.read(BYTES_MAX + 1), BYTES_MAX)
 
 
 def append_act(

@@ -42,9 +42,8 @@ from safety.signature import said_of as signed_words
 __all__ = ["Run", "print_summary", "read_run", "summarise", "summarise_run", "write_summary"]
 
 SUMMARY: Final = "summary.json"
-KIND_BYTES: Final = (
-    9  # that a page ("<!doctype") and a summary ("{\n  \"...") begin with, and no ledger or limits file
-)
+# What a page ("<!doctype") and a summary begin with, and no ledger or limits file.
+KIND_BYTES: Final = 9
 TAIL_NS: Final = (
     2_000_000_000  # how long after its last entry a session's output is still its own (own choice)
 )

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
+from safety.limit_values import Budget, Limit
 from safety.state import Rules
 from tests.safety.world import bend_rules, rules_of
+
+H = TypeVar("H", Budget, Limit)
+
+
+def _until(each: Iterable[H], picked: Callable[[H], bool], high: float) -> tuple[H, ...]:
+    return tuple(msgspec.structs.replace(one, high=high) if picked(one) else one for one in each)
 
 
 @functools.cache
 def shorter_runs(seconds: float) -> Rules:
     """Of a nerve: holds without a pause last so long at most."""
     rules = rules_of("pns")
-    budgets = tuple(
-        msgspec.structs.replace(each, high=seconds) if each.scope == "train" else each
-        for each in rules.limits.budgets
-    )
+    budgets = _until(rules.limits.budgets, lambda each: each.scope == "train", seconds)
     return bend_rules(rules, budgets=budgets)
 
 
@@ -25,8 +31,5 @@ def shorter_runs(seconds: float) -> Rules:
 def shorter_trains(train_s: float) -> Rules:
     """Of continuous theta bursts: all segments of a train together last so long at most."""
     rules = rules_of("ctbs")
-    rows = tuple(
-        msgspec.structs.replace(row, high=train_s) if row.quantity == "train_s" else row
-        for row in rules.limits.rows
-    )
+    rows = _until(rules.limits.rows, lambda row: row.quantity == "train_s", train_s)
     return bend_rules(rules, rows=rows)

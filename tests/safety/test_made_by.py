@@ -12,7 +12,7 @@ from safety.acts import public_key_hex
 from safety.admission import Refused
 from safety.earlier import stranger_of
 from safety.limit_values import Limits, Person
-from safety.officers import maker_keys, officer_keys
+from safety.officers import officer_keys
 from safety.participants import new_participant, standing
 from safety.site_list import StoreError, site_list
 from safety.store import open_store, store_path
@@ -36,7 +36,7 @@ def trusted(who: Person, *, simulated_only: bool = False) -> None:
 
 
 def opens(state: Path, limits: Limits) -> None:
-    makers = maker_keys(limits, simulated=limits.device.simulated)
+    makers = officer_keys(limits, simulated=limits.device.simulated)
     let_go(open_store(state, limits, "s-1", clocks.stamp(), 0, officer_keys(limits), makers)[0])
 
 
@@ -100,9 +100,9 @@ def test_a_key_for_simulated_endpoints_makes_a_participant_of_those_alone(eves: 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_trust_store_that_is_spoiled_makes_nobody(eves: Path, simulated: bool):
     trusted(EVE)
-    assert EVE.public_key in maker_keys(LIMITS, simulated=simulated)
+    assert EVE.public_key in officer_keys(LIMITS, simulated=simulated)
     (trust.store().path / "eve.pub").write_text("?")
-    assert maker_keys(LIMITS, simulated=simulated) == officer_keys(LIMITS)
+    assert officer_keys(LIMITS, simulated=simulated) == officer_keys(LIMITS)
     with pytest.raises(StoreError, match="made by eve"):
         opens(eves, LIMITS)
 

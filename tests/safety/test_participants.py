@@ -25,6 +25,7 @@ from safety.participants import (
 from safety.site_list import site_list
 from safety.store import read_store, store_path
 from safety.store_records import DateConfirmed
+from tests.safety.homeless import make_homeless
 from tests.safety.stores import LIMITS, after, crashed, let_go, made, opened, person, put, reserved
 from tests.safety.world import PEOPLE
 
@@ -174,13 +175,8 @@ def test_a_state_directory_that_cannot_be_used_is_one_line(
     with pytest.raises(Refused, match="found no store"):
         confirm_date(tmp_path / "nowhere", LIMITS, person("ann"), PEOPLE["ann"], "r")
 
-    def homeless() -> Path:
-        raise RuntimeError
-
-    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    make_homeless(monkeypatch, "NOCILOOP_STATE_DIR", "XDG_STATE_HOME")
     monkeypatch.setattr("safety.site.SITE_STATE", tmp_path / "none")
-    monkeypatch.setattr(Path, "home", homeless)
     if not Path("/var/lib/nociloop").is_dir():
         with pytest.raises(Refused, match="found no home directory"):
             site_directory()

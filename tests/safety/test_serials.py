@@ -19,6 +19,7 @@ from safety.serials import (
     record_path,
     take,
 )
+from tests.safety.homeless import make_homeless
 from tests.safety.strategies import limits_of
 
 FILE = Path("limits.toml")
@@ -150,13 +151,7 @@ def test_what_was_signed_is_counted_apart_from_what_was_seen(state: Path):
 
 
 def test_without_a_home_it_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-
-    def nobody() -> Path:
-        raise RuntimeError
-
-    monkeypatch.setattr(Path, "home", nobody)
+    make_homeless(monkeypatch, "NOCILOOP_STATE_DIR", "XDG_STATE_HOME")
     monkeypatch.setattr(os, "access", lambda *_: False)  # a site's directory that is there is not ours
     for call in (
         lambda: record_path("seen", limits(7), simulated_only=False),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from safety.site import SITE_STATE, SiteError, check_for_real, state_directory, state_folder
+from tests.safety.homeless import make_homeless
 
 
 def test_the_site_s_directory_else_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -62,13 +63,7 @@ def test_what_a_real_device_left_is_in_one_place(tmp_path: Path, monkeypatch: py
 
 
 def test_a_user_without_a_home_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("NOCILOOP_STATE_DIR", raising=False)
-    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-
-    def homeless() -> Path:
-        raise RuntimeError
-
-    monkeypatch.setattr(Path, "home", homeless)
+    make_homeless(monkeypatch, "NOCILOOP_STATE_DIR", "XDG_STATE_HOME")
     with pytest.raises(SiteError, match="no home directory"):
         state_directory(tmp_path / "none")
 

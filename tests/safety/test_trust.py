@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safety.acts import public_key_hex
 from safety.rig_tables import WEAK_PUBLIC_KEYS
 from safety.trust import KEYS_MAX, Store, TrustedKey, TrustError, add, keys_of, store, written
+from tests.safety.homeless import make_homeless
 
 SALT = "00112233445566778899aabbccddeeff"
 
@@ -224,12 +225,6 @@ def test_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.delenv("NOCILOOP_TRUST_DIR", raising=False)
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-
-    def nobody() -> Path:
-        raise RuntimeError
-
-    monkeypatch.setattr(Path, "home", nobody)
+    make_homeless(monkeypatch, "NOCILOOP_TRUST_DIR", "XDG_CONFIG_HOME")
     with pytest.raises(TrustError, match="NOCILOOP_TRUST_DIR"):
         store(tmp_path / "none")

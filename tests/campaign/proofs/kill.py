@@ -99,10 +99,9 @@ def _trial(made: Bench, who: str, how: str, rng: random.Random) -> Outcome:
         os.kill(victim, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
         measured = until_zero(rig, modality, since_ns)
         if how == "hang":
-            with contextlib.suppress(
-                ProcessLookupError
-            ):  # a host that hung was killed for it, and may be reaped
-                os.kill(victim, signal.SIGCONT)  # it comes back, and must change nothing
+            # It comes back, and must change nothing; a host that hung was killed for it, and may be reaped.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGCONT)
             time.sleep(0.05)
         _end(made, rig, who, how, controller)
         record = rig.world.record()
