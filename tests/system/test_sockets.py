@@ -266,9 +266,13 @@ def test_who_only_connects_keeps_nobody_from_arming(rig: Rig) -> None:
     rig.controller()
     asked = Line(rig.directory / "acts.sock")
     assert is_answered(asked)
-    crowd = [Line(rig.directory / "acts.sock") for _ in range(20)]
-    for each in crowd[::2]:
-        each.write(b"\0\0")  # the beginning of something
+    crowd = []
+    for number in range(20):
+        crowd.append(Line(rig.directory / "acts.sock"))
+        if (
+            number % 2 == 0
+        ):  # the beginning of something, while nobody has come after it: its place may be gone later
+            crowd[-1].write(b"\0\0")
     rig.arm()
     assert is_answered(asked)  # who was heard keeps a place before those who were not
     begun_s = time.monotonic()
