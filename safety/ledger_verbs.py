@@ -1,4 +1,4 @@
-"""The safety officer's verbs on a ledger: verify, show. Heavy imports wait until a verb runs."""
+"""The safety officer's verbs on a ledger: verify, show, sign. Heavy imports wait until a verb runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from safety.verbs import PassphraseFile
 
 if TYPE_CHECKING:
     from safety.verify import Verdict
@@ -122,6 +124,42 @@ def show_verb(
         sys.stderr.close()  # `show | head`: the reader has seen enough
 
 
+@ledger.command("sign", short_help="Put your name to its head, when you have read it.")
+def sign_verb(
+    path: LedgerPath,
+    person: Annotated[
+        str, typer.Option(help="who signs: a person of the session's limits, or the officer who signed those")
+    ],
+    reason: Annotated[str, typer.Option(help="what was looked at; it is signed, too")] = "reviewed",
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Verify a ledger and sign its head: whoever cuts or rewrites it afterwards lacks your key. Others may sign it, too.
+
+    Exit status: 0 signed, 1 not, for something speaks against the ledger, 2 not, for another reason.
+    """
+    from safety.admission import Refused
+    from safety.entry_words import plain
+    from safety.head_signing import judge_signing, sign_head
+    from safety.verbs import unlock
+    from safety.verdict_words import answer_of
+    from safety.verify import LedgerUnreadable
+
+    try:
+        verdict = verdict_on(path)
+        if not verdict.ok:
+            refuse(
+                f"{verdict.path}: {answer_of(verdict)}: nobody's name is put to it; see ledger verify",
+                ANSWER_NO,
+            )
+        who = judge_signing(verdict.signers, person, reason)
+        sys.stdout.write(f"{answer_of(verdict)}: {verdict.entries} lines, head {verdict.head}\n")
+        sys.stdout.flush()  # before a pass-phrase is asked for
+        said = sign_head(verdict, who, unlock(who, passphrase_file), reason)
+    except (LedgerUnreadable, Refused) as error:
+        refuse(plain(str(error)), USAGE)
+    sys.stdout.write(said + "\n")
+
+
 def verdict_on(path: Path, anchors: tuple[str, ...] = (), limits: Path | None = None) -> Verdict:
     """Verify a file or a run folder by the code at hand; raises LedgerUnreadable, and ends with 2 on a wrong call."""
     from safety.admission import LIMITS_BYTES_MAX, signature_path
@@ -150,17 +188,34 @@ def verdict_on(path: Path, anchors: tuple[str, ...] = (), limits: Path | None = 
             pass  # the verdict says that it is not at hand
         except OSError as error:
             refuse(f"{beside}: {error.strerror}; expected the signature itself, or none", USAGE)
-    return verify(file, software(), anchors, content, signature)
+    return verify(file, software(), anchors, content, signature, heads_of(file))
+
+
+def heads_of(file: Path) -> bytes:
+    """What persons signed of a ledger, beside it: nothing where nobody has; ends with 2 where it cannot be read."""
+    from safety.head_signature import BYTES_MAX, SUFFIX
+    from safety.regular_file import read_regular
+
+    beside = file.with_name(file.name + SUFFIX)
+    try:
+        return read_regular(beside, BYTES_MAX, follow=False)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        refuse(f"{beside}: {error.strerror}; expected the signed heads themselves, or none", USAGE)
 
 
 def told(verdict: Verdict) -> dict[str, object]:
     """A verdict for programs."""
     import dataclasses
 
+    import msgspec
+
     from safety.verdict_words import answer_of
 
     answers = {"ok": verdict.ok, "answer": answer_of(verdict), "other_code": verdict.other_code}
-    return answers | dataclasses.asdict(verdict) | {"path": str(verdict.path)}
+    fields: dict[str, object] = msgspec.to_builtins(dataclasses.asdict(verdict) | {"path": str(verdict.path)})
+    return answers | fields
 
 
 def ledger_file(path: Path) -> Path:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from safety.entry_words import plain
+from safety.head_signature import SignedHead
+from safety.signature import fingerprint
 from safety.verify import Verdict
 
 SHOWN_MAX = 50  # own choice: problems or objections beyond these add nothing to a "no"
@@ -34,6 +38,7 @@ def said_of(verdict: Verdict) -> str:
         f"  limits file   {limits_said(verdict)}",
         f"  signed limits {_signed(verdict)}",
         f"  anchors       {anchors_said(verdict)}",
+        *(f"  signed head   {said}" for said in heads_said(verdict)),
         f"  re-execution  {execution_said(verdict)}",
         f"  oracle        {oracle_said(verdict)}",
         f"  device        {_device(verdict)}",
@@ -115,6 +120,19 @@ def anchors_said(verdict: Verdict) -> str:
         return "none given (--anchor): only a head kept elsewhere shows that no end was cut off"
     missed = sum(problem.startswith("anchor ") for problem in verdict.problems)
     return f"{verdict.anchors - missed} of {verdict.anchors} found in the file"
+
+
+def heads_said(verdict: Verdict) -> tuple[str, ...]:
+    """Who signed the ledger after the session, up to which line, when and why."""
+    if not verdict.heads:
+        return ("none of it is signed (nociloop ledger sign)",)
+    return tuple(_head_said(each, verdict.entries) for each in verdict.heads)
+
+
+def _head_said(signed: SignedHead, entries: int) -> str:
+    whole = "the whole ledger" if signed.entries == entries else f"lines 1 to {signed.entries} of {entries}"
+    day = datetime.fromtimestamp(signed.wall_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{whole}, by {signed.person} on {day}, key {fingerprint(signed.public_key)}: {signed.reason}"
 
 
 def _device(verdict: Verdict) -> str:

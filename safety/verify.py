@@ -17,9 +17,10 @@ import msgspec
 from safety import acts
 from safety.entries import GENESIS_HASH, Close, Entry, Genesis, Software, state_crc, written
 from safety.events import ActPresented
+from safety.head_signature import SignedHead, judge_heads, signers
 from safety.interlock import step
 from safety.kept_signature import SignatureFile, judge_signature
-from safety.limit_values import Limits
+from safety.limit_values import Limits, Person
 from safety.limits import LimitsErrors, load
 from safety.oracle_ledger import Judgement, judge
 from safety.regular_file import read_regular
@@ -55,6 +56,7 @@ class Verdict:
 
     `ours` is the digest of the code that verified, `software` of the one that wrote. `limits`, `signature`: whether
     the limits file and its signature at hand, if there were any, are those that the ledger holds; `signed`: by whom.
+    `heads`: those that named persons signed, and that the ledger has; `signers`: who may sign them.
     """
 
     path: Path
@@ -75,6 +77,8 @@ class Verdict:
     limits: LimitsFile = "not at hand"
     signature: SignatureFile = "not at hand"
     signed: str = ""
+    heads: tuple[SignedHead, ...] = ()
+    signers: tuple[Person, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -170,10 +174,11 @@ def verify(
     anchors: tuple[str, ...] = (),
     limits: bytes | None = None,
     signature: bytes | None = None,
+    heads: bytes = b"",
 ) -> Verdict:
-    """Judge a ledger file against itself, against heads that were kept elsewhere (`anchors`), against the limits file
-    and its `signature`, and against the deciding code at hand; raises LedgerUnreadable."""
-    return judged(path, content_of(path), ours, anchors, limits, signature)
+    """Judge a ledger file against itself, against heads that were kept elsewhere (`anchors`) or signed (`heads`), against
+    the limits file and its `signature`, and against the deciding code at hand; raises LedgerUnreadable."""
+    return judged(path, content_of(path), ours, anchors, limits, signature, heads)
 
 
 def judged(
@@ -183,6 +188,7 @@ def judged(
     anchors: tuple[str, ...] = (),
     limits: bytes | None = None,
     signature: bytes | None = None,
+    heads: bytes = b"",
 ) -> Verdict:
     """As `verify`, of bytes that are at hand; no file is read."""
     lines, torn, problems = parse(path, content)
@@ -199,6 +205,8 @@ def judged(
         same_limits = "another"
         beside.append("limits.toml: not the file that the ledger holds; give that of the session (--limits)")
     same_signature, against = judge_signature(first.rules, signature)
+    beside += against
+    signed_heads, against = judge_heads(first.rules, lambda number: _head_at(lines, number), heads)
     beside += against
     if not chain_problems and not problems:
         execution, differences = _reexecute(first, lines[1:], same_code=first.software.digest == ours.digest)
@@ -223,7 +231,14 @@ def judged(
         limits=same_limits,
         signature=same_signature,
         signed=said_of(first.rules.signed),
+        heads=signed_heads,
+        signers=signers(first.rules),
     )
+
+
+def _head_at(lines: list[Line], number: int) -> str:
+    """The hash of the line of a number from 1; "" where there is none."""
+    return hashlib.sha256(lines[number - 1].raw).hexdigest() if 1 <= number <= len(lines) else ""
 
 
 # What deciding again may raise on a ledger that somebody has written into: it speaks against the file.

@@ -22,6 +22,7 @@ from safety.verdict_words import (
     anchors_said,
     answer_of,
     execution_said,
+    heads_said,
     limits_said,
     oracle_said,
 )
@@ -52,6 +53,7 @@ def verification(material: Material) -> str:
         ("Do the signatures of acts fit?", acts_said(verdict)),
         ("Is the limits file at hand the one of the session?", limits_said(verdict)),
         ("Were heads given that were kept elsewhere?", anchors_said(verdict)),
+        ("Who put their name to it after the session?", "; ".join(heads_said(verdict))),
     )
     whom = "file, or the code at hand" if verdict.other_code else "file"
     against = [(whom, each) for each in verdict.problems] + [("interlock", each) for each in verdict.oracle]
