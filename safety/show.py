@@ -13,6 +13,7 @@ from pathlib import Path
 from safety.entries import Close, Entry, Genesis
 from safety.entry_words import codes_of, kinds_of, persons_of, plain, words_of
 from safety.events import Asked, FireAsked, HostSaid
+from safety.near_words import Along
 from safety.verify import LedgerUnreadable, content_of, decoded
 
 KINDS = ("request", "permit", "refusal", "trip", "act", "stop", "delivery", "device", "phase", "trouble")
@@ -49,7 +50,7 @@ def shown(path: Path, wanted: Wanted) -> Iterator[Shown]:
     notes: list[str] = []
     found: deque[Shown] = deque(maxlen=wanted.last)
     begun_ns: int | None = None
-    requests = _Requests()
+    requests, along = _Requests(), Along()
     for number, body in enumerate(bodies, start=1):
         held = decoded(number, body) or decoded(number + 1 if number == 1 else 1, body)
         if held is None:
@@ -60,7 +61,8 @@ def shown(path: Path, wanted: Wanted) -> Iterator[Shown]:
         ids = requests.of(held)
         try:
             at_s = (held.now.mono_ns - begun_ns) / 1e9
-            text = words_of(held, at_s)
+            near = plain(along.take(held))
+            text = words_of(held, at_s) + (f" [{near}]" if near else "")
         except (ArithmeticError, ValueError):
             notes.append(f"line {number}: holds numbers that no entry has")
             continue

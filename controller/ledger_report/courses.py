@@ -10,8 +10,8 @@ from controller.finished.page import figure, paragraph, section, table
 from controller.finished.values import AMPLITUDE_UNIT, Slice
 from controller.ledger_report.charts import Curve, Level, Mark, chart
 from controller.ledger_report.doses import DoseLine, doses_of
-from controller.ledger_report.facts import Greatest, greatest
-from controller.ledger_report.reading import Material
+from controller.ledger_report.facts import Greatest
+from controller.ledger_report.reading import Material, greatest_of
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.words import SCOPES, budget_words, drifted, few, shortened
 from safety.history import date_of
@@ -31,7 +31,7 @@ DRIFT_DRAWN_MS = 1.0  # own choice: less is the jitter of reading two clocks one
 def maxima(material: Material) -> str:
     """What was fired and delivered, against the effective limits; and the amplitude over time."""
     ledger = material.ledger
-    found = tuple(greatest(material.entries, ledger.slices, material.limits))
+    found = greatest_of(material)
     limit = next((each.limit for each in found if each.limit.quantity.startswith("amplitude_")), None)
     svg = chart(
         "Delivered amplitude over time, with trips and the effective limit",
@@ -49,9 +49,10 @@ def maxima(material: Material) -> str:
     return section(
         "Greatest output, against the limits",
         table(
-            ("quantity, unit", "#limit", "#permitted", "#delivered, greatest", "within", "limit set by"),
+            ("quantity, unit", "#limit", "#permitted", "#left", "#delivered, greatest", "within", "limit set by"),
             [_reached(each) for each in found],
-            "Permitted: over all trains that were permitted. Delivered: by the device's own word, amplitudes alone.",
+            "Permitted: over all trains that were permitted, with what the limits compute of them. Left: of the nearer end "
+            "of the limit, by the permit that came nearest. Delivered: by the device's own word, amplitudes alone.",
             "Nothing was permitted and nothing delivered.",
         ),
         figure(svg, "By the device's own reports. Dashed: the effective limit.", "The device reported no output."),
@@ -76,7 +77,8 @@ def _reached(each: Greatest) -> tuple[str, ...]:
     low, high = shortened(each.fired_low, limit.low), shortened(each.fired_high, limit.high)
     return (
         f"{limit.quantity}, {limit.unit}", f"{shortened(limit.low)} to {shortened(limit.high)}",
-        low if each.fired_low == each.fired_high else f"{low} to {high}", shortened(each.delivered, limit.high),
+        low if each.fired_low == each.fired_high else f"{low} to {high}",
+        "–" if math.isnan(each.left) else f"{100 * each.left:.0f} %", shortened(each.delivered, limit.high),
         "NO" if each.above else "yes", f"{limit.set_by}: {limit.source} ({limit.status})",
     )  # fmt: skip
 

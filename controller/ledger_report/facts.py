@@ -6,14 +6,18 @@ It counts decisions that were made; it makes none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from controller.finished.ledger import BROKEN
 from controller.finished.values import LimitLine, Slice
+from drivers.capabilities import Capabilities
 from drivers.stimulation import Train, amplitude, quantities
+from safety.derived import values_of
 from safety.entries import Entry, Genesis
 from safety.entry_words import reasons_of
 from safety.events import ActPresented, Asked
+from safety.limit_values import Limits
 from safety.messages import Reason
 
 
@@ -56,6 +60,13 @@ class Greatest:
     fired_low: float
     fired_high: float
     delivered: float
+
+    @property
+    def left(self) -> float:
+        """What the nearest permit left of the nearer end of the limit, as a part of that end; NaN: nothing was permitted."""
+        low, high = self.limit.low, self.limit.high
+        ends = ((high - self.fired_high, high), (self.fired_low - low, low))
+        return min((room / abs(end) for room, end in ends if end and not math.isnan(room)), default=math.nan)
 
     @property
     def above(self) -> bool:
@@ -118,10 +129,14 @@ def _outcome(peer: int, later: Sequence[Entry]) -> str:
 
 
 def greatest(
-    entries: Sequence[Entry], slices: Sequence[Slice], limits: Sequence[LimitLine]
+    rules: Limits,
+    capabilities: Capabilities | None,
+    entries: Sequence[Entry],
+    slices: Sequence[Slice],
+    limits: Sequence[LimitLine],
 ) -> Iterator[Greatest]:
-    """Each effective limit that a train has a number for, with what was fired under it."""
-    fired = [quantities(train) for train in fired_trains(entries)]
+    """Each effective limit that a train has a number for, its own or a computed one, with what was fired under it."""
+    fired = [_numbers(train, rules, capabilities) for train in dict.fromkeys(fired_trains(entries))]
     told = [each.amplitude for each in slices if math.isfinite(each.amplitude)]
     for limit in limits:
         numbers = [_float(each[limit.quantity]) for each in fired if limit.quantity in each]
@@ -134,6 +149,16 @@ def greatest(
             fired_high=max(numbers, default=math.nan),
             delivered=max(told, default=math.nan) if is_amplitude else math.nan,
         )
+
+
+def _numbers(train: Train, rules: Limits, capabilities: Capabilities | None) -> Mapping[str, float]:
+    """What a train comes to; its own numbers alone where the rules cannot reckon with them."""
+    if capabilities is not None:
+        try:
+            return values_of(train, rules, capabilities)
+        except BROKEN:
+            pass
+    return quantities(train)
 
 
 def fired_trains(entries: Sequence[Entry]) -> tuple[Train, ...]:

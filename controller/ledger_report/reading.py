@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controller.finished.ledger import RunLedger, is_trip, limits_in_force, line_of, read_ledger, trip_of
 from controller.finished.values import LimitLine
-from controller.ledger_report.facts import seconds
+from controller.ledger_report.facts import Greatest, greatest, seconds
 from controller.ledger_report.words import utc
 from safety.entries import Entry, Genesis
 from safety.verify import Verdict, read
@@ -66,3 +66,10 @@ def material_of(path: Path, verdict: Verdict) -> Material:
         entries=[each for each in held if isinstance(each, Entry)],
         limits=limits_in_force(ledger),
     )
+
+
+def greatest_of(material: Material) -> tuple[Greatest, ...]:
+    """What was permitted and delivered at most, limit by limit."""
+    ledger = material.ledger
+    rules = material.genesis.rules.limits
+    return tuple(greatest(rules, ledger.capabilities, material.entries, ledger.slices, material.limits))

@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from controller.ledger_report.charts import POINTS_MAX, Curve, Level, Mark, chart, thinned, ticks
-from controller.ledger_report.facts import acts_of, fired_trains, greatest, refused_by
+from controller.ledger_report.facts import acts_of, fired_trains, refused_by
 from controller.ledger_report.page import render
-from controller.ledger_report.reading import Material, material_of
+from controller.ledger_report.reading import Material, greatest_of, material_of
 from controller.ledger_report.sheet import NOT_PROVEN
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.verb import ledger
@@ -157,10 +157,7 @@ def test_acts_and_what_became_of_them(tmp_path: Path):
 
 
 def test_what_was_permitted_and_delivered_lies_within(material: Material):
-    found = {
-        each.limit.quantity: each
-        for each in greatest(material.entries, material.ledger.slices, material.limits)
-    }
+    found = {each.limit.quantity: each for each in greatest_of(material)}
     amplitude = found["amplitude_ma_pp"]
     assert amplitude.fired_high == max(
         train.waveform.carrier.amplitude_ma_pp for train in fired_trains(material.entries)
@@ -169,16 +166,20 @@ def test_what_was_permitted_and_delivered_lies_within(material: Material):
     assert amplitude.delivered <= amplitude.limit.high
     assert not any(each.above for each in found.values())
     assert math.isnan(found["frequency_hz"].delivered)
+    density = found["density_ma_cm2"]  # computed: half of the peak-to-peak amplitude over 25 cm2
+    assert density.fired_high == pytest.approx(amplitude.fired_high / 2 / 25, rel=1e-9)
+    assert amplitude.left == pytest.approx(1.0 - amplitude.fired_high / amplitude.limit.high)
+    assert found["duration_ms"].left == 0.0
 
 
 def test_a_maximum_above_its_limit_is_told(material: Material):
     bent = [
         replace(each, high=0.5) if each.quantity == "amplitude_ma_pp" else each for each in material.limits
     ]
-    found = {each.limit.quantity: each for each in greatest(material.entries, material.ledger.slices, bent)}
+    found = {each.limit.quantity: each for each in greatest_of(replace(material, limits=bent))}
     assert found["amplitude_ma_pp"].above
     bent = [replace(each, low=11.0) if each.quantity == "frequency_hz" else each for each in material.limits]
-    found = {each.limit.quantity: each for each in greatest(material.entries, material.ledger.slices, bent)}
+    found = {each.limit.quantity: each for each in greatest_of(replace(material, limits=bent))}
     assert found["frequency_hz"].above
 
 
@@ -382,7 +383,7 @@ def test_a_permitted_number_beyond_all_floats_is_above_every_limit(material: Mat
         else entry
         for entry in material.entries
     ]
-    found = {each.limit.quantity: each for each in greatest(entries, (), material.limits)}
+    found = {each.limit.quantity: each for each in greatest_of(replace(material, entries=entries))}
     assert found["ramp_up_ms"].above
     assert math.isinf(found["ramp_up_ms"].fired_high)
 
