@@ -71,6 +71,11 @@ def admit(path: Path, today: str, participant: str = "", site: Path = trust.SITE
             f"{path}: found it valid from {limits.valid_from} to {limits.valid_until}, expected a file valid today, "
             f"{today}; ask {limits.responsible} for a new one"
         )
+    if limits.last_checked_on > today:
+        refusals.append(
+            f"{path}: found a number checked on {limits.last_checked_on}, expected a day up to today, {today}; correct "
+            "checked_on"
+        )
     if participant and participant != limits.participant:
         refusals.append(
             f"{path}: found the limits of participant {limits.participant}, expected those of {participant}; "

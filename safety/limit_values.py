@@ -27,8 +27,16 @@ Place = Literal["limb", "back", "abdomen"]
 Direction = Literal["falls", "rises"]
 
 
+class Checked(Value, frozen=True):
+    """Who compared a number with its source, and on which day (ISO)."""
+
+    by: str
+    on: str
+
+
 class Limit(Value, frozen=True):
-    """One row of one layer. A side that the quantity does not have holds its absolute bound."""
+    """One row of one layer. A side that the quantity does not have holds its absolute bound. A verified one says by whom it
+    was `checked`."""
 
     quantity: str
     unit: str
@@ -38,6 +46,7 @@ class Limit(Value, frozen=True):
     source: str
     edition: str
     status: Status
+    checked: Checked | None = None
 
 
 class Budget(Value, frozen=True):
@@ -54,6 +63,7 @@ class Budget(Value, frozen=True):
     source: str
     edition: str
     status: Status
+    checked: Checked | None = None
 
 
 class Spacing(Value, frozen=True):
@@ -66,6 +76,7 @@ class Spacing(Value, frozen=True):
     source: str
     edition: str
     status: Status
+    checked: Checked | None = None
 
 
 class Person(Value, frozen=True):
@@ -206,6 +217,12 @@ class Limits(Value, frozen=True):
     def all_verified(self) -> bool:
         """Whether every number has been checked against its source: asked before a real device is armed."""
         return not self.unverified
+
+    @property
+    def last_checked_on(self) -> str:
+        """The latest day on which a number was compared with its source, as ISO; "" where none was."""
+        rows: tuple[Limit | Budget | Spacing, ...] = (*self.rows, *self.budgets, *self.spacing)
+        return max((row.checked.on for row in rows if row.checked is not None), default="")
 
     def valid_on(self, today: str) -> bool:
         """Whether the file is valid on the ISO date `today`; a text that is no ISO date is not."""

@@ -10,6 +10,7 @@ import hashlib
 import re
 import tomllib
 from datetime import date
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +18,7 @@ from drivers.stimulation import MODALITIES, Modality
 from safety.limit_values import (
     AllowedDevice,
     Budget,
+    Checked,
     Contact,
     Inputs,
     LayerName,
@@ -182,6 +184,8 @@ def _check_dates(limits: Limits, file: Table, inputs: Table) -> None:
         file.refuse("valid_until", f"a date from {first} on, at most {VALID_DAYS_MAX} days later")
     if not limits.inputs.consent_on <= limits.valid_until:
         inputs.refuse("consent_on", f"a date not after {last}, when this file ends")
+    if not limits.last_checked_on <= limits.valid_until:
+        file.refuse("valid_until", f"a date from {limits.last_checked_on} on, when a number was checked")
     for declared in rules_of(limits.modality).inputs:
         measured_on: str | None = getattr(limits.inputs, declared.dated, None)
         if measured_on and not limits.valid_on(measured_on):
@@ -217,18 +221,9 @@ def _read_row(layer_table: Table, declared: Declared, layer: LayerName) -> Limit
     high = _read_end(row, "max", declared, about) if declared.sides != "min" else declared.high
     if not low <= high:
         row.refuse("min", f"at most max, which is {high:.10g}")
-    unit, source, edition, status = _read_provenance(row, declared.unit)
+    provenance = _read_provenance(row, declared.unit)
     row.close()
-    return Limit(
-        quantity=declared.name,
-        unit=unit,
-        low=low,
-        high=high,
-        layer=layer,
-        source=source,
-        edition=edition,
-        status=status,
-    )
+    return Limit(quantity=declared.name, low=low, high=high, layer=layer, **provenance._asdict())
 
 
 def _read_end(row: Table, key: str, declared: Declared, about: str) -> float:
@@ -237,16 +232,33 @@ def _read_end(row: Table, key: str, declared: Declared, about: str) -> float:
     return row.number(key, declared.low, declared.high, about)
 
 
-def _read_provenance(row: Table, unit: str) -> tuple[str, str, str, Status]:
-    """Unit, source, edition, status: what makes a number a limit."""
+class _Provenance(NamedTuple):
+    """What makes a number a limit; fields as those of Limit, Budget and Spacing."""
+
+    unit: str
+    source: str
+    edition: str
+    status: Status
+    checked: Checked | None
+
+
+def _read_provenance(row: Table, unit: str) -> _Provenance:
+    """Unit, source, edition, status; a verified number says who compared it with its source, and when."""
     known: tuple[Status, ...] = ("unverified", "verified")
     row.choice("unit", (unit,))  # this word or a problem
-    return (
-        unit,
-        row.text("source", "where the number comes from, on one line"),
-        row.text("edition", "the edition of the source, on one line"),
-        row.word("status", known),
+    status = row.word("status", known)
+    return _Provenance(
+        unit=unit,
+        source=row.text("source", "where the number comes from, on one line"),
+        edition=row.text("edition", "the edition of the source, on one line"),
+        status=status,
+        checked=_read_checked(row) if status == "verified" else None,
     )
+
+
+def _read_checked(row: Table) -> Checked:
+    who = row.text("checked_by", "who compared the number with its source, on one line; or status unverified")
+    return Checked(by=who, on=row.date("checked_on"))
 
 
 def _read_contacts(table: Table, modality: Modality | None) -> tuple[Contact, ...]:
@@ -334,17 +346,9 @@ def _read_budget(table: Table, declared: DeclaredBudget) -> Budget:
         high = float(row.integer("max", 0, int(declared.high), about))
     else:
         high = row.number("max", 0.0, declared.high, about)
-    unit, source, edition, status = _read_provenance(row, declared.unit)
+    provenance = _read_provenance(row, declared.unit)
     row.close()
-    return Budget(
-        name=declared.name,
-        scope=declared.scope,
-        unit=unit,
-        high=high,
-        source=source,
-        edition=edition,
-        status=status,
-    )
+    return Budget(name=declared.name, scope=declared.scope, high=high, **provenance._asdict())
 
 
 def _read_spacing(table: Table, modality: Modality | None) -> tuple[Spacing, ...]:
@@ -360,9 +364,9 @@ def _read_gap(table: Table, declared: DeclaredSpacing) -> Spacing:
     row = table.table(declared.name, f"a table of the least {declared.name}")
     about = f"s (absolute bound: {declared.source}, {declared.edition})"
     low = row.number("min", declared.low, SPACING_S_MAX, about)
-    unit, source, edition, status = _read_provenance(row, "s")
+    provenance = _read_provenance(row, "s")
     row.close()
-    return Spacing(name=declared.name, unit=unit, low=low, source=source, edition=edition, status=status)
+    return Spacing(name=declared.name, low=low, **provenance._asdict())
 
 
 def _unverified(

@@ -8,7 +8,7 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import Value
 from safety.admission import Admitted, real_refusals
 from safety.effective import rows_of_file
-from safety.limit_values import AllowedDevice, Limits
+from safety.limit_values import AllowedDevice, Checked, Limits
 from safety.modalities import formulas_of, rows
 from safety.signature import fingerprint, said_of
 
@@ -28,11 +28,13 @@ class Effective(Value, frozen=True):
     set_by: str
     source: str
     status: str
+    checked: Checked | None = None
 
 
 def effective(limits: Limits, device: Capabilities | None = None) -> tuple[Effective, ...]:
     """The least of all layers for each quantity, with the `device`'s where it is known; then budgets and spacing."""
     held = rows_of_file(limits) if device is None else rows(limits, device)
+    checked = {(row.quantity, str(row.layer)): row.checked for row in limits.rows}
     quantities = (
         Effective(
             quantity=row.quantity,
@@ -43,6 +45,7 @@ def effective(limits: Limits, device: Capabilities | None = None) -> tuple[Effec
             set_by="tissue formula" if row.set_by == "tissue" else row.set_by,
             source=row.source,
             status=row.status,
+            checked=checked.get((row.quantity, row.set_by)),
         )
         for row in held
     )
@@ -56,6 +59,7 @@ def effective(limits: Limits, device: Capabilities | None = None) -> tuple[Effec
             set_by="budget",
             source=f"{row.source}, {row.edition}",
             status=row.status,
+            checked=row.checked,
         )
         for row in limits.budgets
     )
@@ -69,6 +73,7 @@ def effective(limits: Limits, device: Capabilities | None = None) -> tuple[Effec
             set_by="budget",
             source=f"{row.source}, {row.edition}",
             status=row.status,
+            checked=row.checked,
         )
         for row in limits.spacing
     )
@@ -85,7 +90,8 @@ def table_of(shown: tuple[Effective, ...], columns: int) -> str:
     lines = [f"  {'quantity':<{named}}  {'least':>{least}}  {'most':>{most}}  unit"]
     for name, low, high, row in rows:
         lines.append(f"  {name:<{named}}  {low:>{least}}  {high:>{most}}  {row.unit}")
-        lines.append(_folded(f"      set by {row.set_by}, {row.status}: {row.source}", width, 6))
+        by = f" by {row.checked.by} on {row.checked.on}" if row.checked is not None else ""
+        lines.append(_folded(f"      set by {row.set_by}, {row.status}{by}: {row.source}", width, 6))
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 
@@ -152,6 +153,18 @@ def test_it_is_valid_from_its_first_day_to_its_last(file: Path, today: str, good
     refusals = admit(file, today).refusals
     assert (refusals == ()) is good
     assert good or refusals[0].startswith(f"{file}: found it valid from 2026-01-01 to 2026-12-31, expected")
+
+
+@pytest.mark.parametrize(("today", "good"), [("2026-04-30", False), ("2026-05-01", True)])
+def test_no_number_was_checked_tomorrow(file: Path, today: str, good: bool):
+    doc = document("tacs")
+    doc["spacing"]["gap_s"] |= {
+        "status": "verified", "checked_by": "bob", "checked_on": datetime.date(2026, 5, 1)
+    }  # fmt: skip
+    file.write_bytes(to_toml(doc))
+    refusals = admit(file, today).refusals
+    said = f"{file}: found a number checked on 2026-05-01, expected a day up to today, {today}; correct checked_on"
+    assert refusals == (() if good else (said,))
 
 
 def test_another_participant_is_refused(file: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime
 import hashlib
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
-from safety.limit_values import is_iso_date
-from safety.limits import Limits, load
+from safety.limit_values import Checked, is_iso_date
+from safety.limits import Limits, LimitsErrors, load
 from safety.modalities import budgets_of, formulas_of, quantities_of, spacing_of
-from tests.safety.strategies import KEYS, MODALITIES, document, limits_bytes, limits_of, to_toml
+from tests.safety.strategies import KEYS, MODALITIES, Document, document, limits_bytes, limits_of, to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 PURE = ("limits", "limit_values", "strict_table", "rig_tables")
@@ -105,6 +106,9 @@ def test_iso_dates_are_texts():
     assert not is_iso_date(None) and not is_iso_date(20260601) and not is_iso_date("2026-W01-1")
 
 
+CHECKED = {"status": "verified", "checked_by": "bob", "checked_on": datetime.date(2026, 5, 1)}
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_unverified_numbers_of_file_and_code_are_all_named(modality: Modality):
     doc = document(modality)
@@ -112,19 +116,60 @@ def test_unverified_numbers_of_file_and_code_are_all_named(modality: Modality):
     assert {f"protocol.{d.name}" for d in quantities_of(modality)} <= named
     assert {f"{b.scope}.{b.name}" for b in budgets_of(modality)} <= named
     assert {f"spacing.{s.name}" for s in spacing_of(modality)} <= named
-    for name in doc["protocol_limits"].values():
-        name["status"] = "verified"
-    for scope in (*doc["budgets"].values(), doc["spacing"]):
-        for name in scope.values():
-            name["status"] = "verified"
+    for table in (doc["protocol_limits"], *doc["budgets"].values(), doc["spacing"]):
+        for row in table.values():
+            row |= CHECKED
     limits = load(to_toml(doc))
     in_code = {f"absolute.{d.name}" for d in quantities_of(modality) if d.status == "unverified"}
     in_code |= {f"absolute.{b.scope}.{b.name}" for b in budgets_of(modality) if b.status == "unverified"}
     in_code |= {f"absolute.{s.name}" for s in spacing_of(modality) if s.status == "unverified"}
     in_code |= {f"tissue.{f.name}" for f in formulas_of(modality) if f.status == "unverified"}
     assert set(limits.unverified) == in_code != set()
+    rows = (*limits.rows, *limits.budgets, *limits.spacing)
+    assert {row.checked for row in rows} == {Checked(by="bob", on="2026-05-01")}
+    assert limits.last_checked_on == "2026-05-01"
     assert not limits.all_verified
     assert msgspec.structs.replace(limits, unverified=()).all_verified
+
+
+def tables(doc: Document) -> list[Document]:
+    """A row of the limits, a budget, a spacing."""
+    return [
+        doc["protocol_limits"]["amplitude_ma_pp"], doc["budgets"]["session"]["on_time_s"], doc["spacing"]["gap_s"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_verified_number_says_who_compared_it_and_when(at: int):
+    for bent, said in (
+        ({"status": "verified"}, ("checked_by", "checked_on")),
+        (CHECKED | {"checked_by": ""}, ("checked_by",)),
+        (CHECKED | {"checked_by": 7}, ("checked_by",)),
+        (CHECKED | {"checked_on": "2026-05-01"}, ("checked_on",)),
+        (CHECKED | {"checked_on": datetime.datetime(2026, 5, 1, 12, tzinfo=datetime.UTC)}, ("checked_on",)),
+        (CHECKED | {"status": "unverified"}, ("checked_by", "checked_on")),
+    ):
+        doc = document("tacs")
+        tables(doc)[at].update(bent)
+        with pytest.raises(LimitsErrors) as caught:
+            load(to_toml(doc))
+        assert [line.partition(": found")[0].rpartition(".")[2] for line in caught.value.problems] == list(
+            said
+        )
+    plain = load(to_toml(document("tacs")))
+    assert plain.last_checked_on == ""
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_no_number_is_checked_after_the_file_has_ended(at: int):
+    doc = document("tacs")
+    last = doc["file"]["valid_until"]
+    tables(doc)[at].update(CHECKED | {"checked_on": last})
+    assert load(to_toml(doc)).last_checked_on == last.isoformat()
+    tables(doc)[at]["checked_on"] = last + datetime.timedelta(days=1)
+    with pytest.raises(LimitsErrors, match="when a number was checked") as caught:
+        load(to_toml(doc))
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
