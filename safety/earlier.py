@@ -62,28 +62,38 @@ def _placed(records: tuple[Record, ...]) -> tuple[tuple[int, Past], ...]:
         if not isinstance(record, Reserved | Settled):
             continue
         before = found.get(record.nonce)
-        out_of_place = record.nonce in over or (before is None and isinstance(record, Settled))
-        if out_of_place or (before is not None and before.modality != record.modality):
-            raise BrokenChain(f"{type(record).__name__} out of its place on line {number}")
+        if record.nonce in over or (before is not None and before.modality != record.modality):
+            raise _out_of_place(record, number)
         firsts.setdefault(record.nonce, number)
-        if isinstance(record, Settled):
+        if isinstance(record, Reserved):
+            found[record.nonce] = _reserved(record, before)
+        elif before is None:
+            raise _out_of_place(record, number)
+        else:
             over.add(record.nonce)
-        found[record.nonce] = _past(record, before)
+            found[record.nonce] = _settled(record, before)
     return tuple((firsts[nonce], each) for nonce, each in found.items() if each.spent != NOTHING)
 
 
-def _past(record: Reserved | Settled, before: Past | None) -> Past:
-    """A session as its newest record leaves it. One whose clock was set back was when its reservations were."""
-    if isinstance(record, Settled):
-        spent = plus(record.confirmed, record.outstanding)
-        if before is not None and record.stamp.wall_ns < before.last_wall_ns - LAST_OUT_NS:
-            return msgspec.structs.replace(before, spent=spent)
-        return Past(
-            modality=record.modality,
-            first_wall_ns=record.first_wall_ns,
-            last_wall_ns=record.last_wall_ns,
-            spent=spent,
-        )
+def _out_of_place(record: Reserved | Settled, number: int) -> BrokenChain:
+    return BrokenChain(f"{type(record).__name__} out of its place on line {number}")
+
+
+def _settled(record: Settled, before: Past) -> Past:
+    """A session as its end leaves it. One whose clock was set back was when its reservations were."""
+    spent = plus(record.confirmed, record.outstanding)
+    if record.stamp.wall_ns < before.last_wall_ns - LAST_OUT_NS:
+        return msgspec.structs.replace(before, spent=spent)
+    return Past(
+        modality=record.modality,
+        first_wall_ns=record.first_wall_ns,
+        last_wall_ns=record.last_wall_ns,
+        spent=spent,
+    )
+
+
+def _reserved(record: Reserved, before: Past | None) -> Past:
+    """A session as its newest reservation leaves it."""
     wall_ns = record.stamp.wall_ns
     return Past(
         modality=record.modality,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from drivers.link import CallFailed, Done, Status, StopDevice
+from drivers.link import CallFailed, Done, Poll, Status, StopDevice
 from drivers.stimulator import DeviceStatus
 from safety.events import (
     BadFrame,
@@ -301,6 +301,8 @@ def test_what_stands_in_the_ledger():
         assert not is_entry(state, event, Step(state))
         assert not is_entry(state, event, Step(state, (PetRelay(),)))
         assert is_entry(state, event, Step(state, (PetRelay(), OpenRelay())))
+        assert not is_entry(state, event, Step(state, (ToDevice(message=Poll(call=-1)),)))
+        assert is_entry(state, event, Step(state, (ToDevice(message=StopDevice(call=1, how="cut")),)))
         moved = msgspec.structs.replace(state, watch=msgspec.structs.replace(state.watch, tick_ns=1))
         assert not is_entry(state, event, Step(moved))
         assert is_entry(state, event, Step(msgspec.structs.replace(state, last_id=state.last_id + 1)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from drivers.link import CallFailed, Done, Fire, Fired, Prepare, Prepared, Status
 from drivers.stimulator import DeviceStatus
-from safety.events import BadFrame, PauseAsked
+from safety.events import BadFrame, HostSaid, PauseAsked
+from safety.interlock import step
 from safety.messages import Pause
 from tests.safety.strategies import hold
 from tests.safety.world import World, tripped
@@ -31,6 +33,22 @@ def test_output_that_nobody_armed_is_cut(make: Callable[[], World]):
     assert world.phase == "TRIPPED"
     assert world.state.trip == ("ILK-001" if make is tripped_world else "ILK-216")
     assert stops(world)[-1] == "cut"
+
+
+@pytest.mark.parametrize("make", (safe, ready), ids=lambda make: make.__name__)
+def test_an_answer_to_an_older_poll_decides_nothing(make: Callable[[], World]):
+    world = make()
+    world.run_ms(100)
+    watch = msgspec.structs.replace(world.state.watch, host_amplitude=0.5)
+    state = msgspec.structs.replace(world.state, watch=watch)
+    status = DeviceStatus(state="running", at_ns=0, amplitude=0.5, fault="", impedance_kohm=5.0)
+    for call, phase in (
+        (-watch.poll - 1, state.phase),
+        (-watch.poll + 1, state.phase),
+        (-watch.poll, "TRIPPED"),
+    ):
+        decided = step(world.rules, state, HostSaid(message=Status(call=call, status=status)), world.now)
+        assert decided.state.phase == phase
 
 
 def test_output_while_arming_is_cut():

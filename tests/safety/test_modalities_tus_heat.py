@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
 
 from safety import oracle_tus as second
@@ -13,6 +14,7 @@ from safety.events import Now
 from safety.history import Past
 from safety.modalities import (
     Exposure,
+    check,
     exposure,
     heat,
     interval_after_ns,
@@ -27,6 +29,7 @@ from safety.windows import Session, exceeded
 from tests.safety.examples.tus import sonication
 from tests.safety.histories import history_with
 from tests.safety.modality_limits import codes, without_layers
+from tests.safety.strategies import FACTS
 from tests.safety.tus_limits import SIMULATED, TUS, WIDE, by_both, indexed, with_inputs, with_time
 
 F = Fraction
@@ -44,6 +47,22 @@ def test_heating_of_which_a_number_is_missing_is_none(thermal: str, name: str, v
     limits = with_inputs(TUS, thermal=thermal)
     assert heating(limits) is not None
     assert heating(with_inputs(limits, **{name: value})) is None
+
+
+def test_without_its_heating_a_rise_is_no_index():
+    """Power and area beside it are of another alternative: they say nothing here, and nothing for them is refused."""
+    limits = with_inputs(TUS, thermal="rise", rise_bone_c_cm2_per_w=None, power_mw_cm2_per_w=1e5)
+    found = by_both(sonication(), limits)
+    assert found and not any(r.quantity in ("ti", "on_time_s") for r in found)
+    assert any(r.quantity in ("ti", "on_time_s") for r in by_both(sonication(), indexed(TUS, 1e5)))
+
+
+@pytest.mark.parametrize("area_cm2", [None, 0.0, -1.0, math.nan])
+def test_without_an_area_there_is_no_index_and_a_refusal(area_cm2: float | None):
+    limits = indexed(TUS, 900.0)
+    for contacts in ((), tuple(msgspec.structs.replace(c, area_cm2=area_cm2) for c in limits.contacts)):
+        found = check(sonication(), msgspec.structs.replace(limits, contacts=contacts), WIDE, FACTS)
+        assert found and not any(r.quantity == "ti" for r in found)
 
 
 def test_the_rise_is_that_of_the_worst_tissue():

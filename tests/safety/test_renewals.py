@@ -9,6 +9,7 @@ from drivers.capabilities import Capabilities
 from drivers.link import CallFailed, Delivered, Fire, Fired, Prepare
 from drivers.stimulation import Delivery, Output
 from safety.entries import Genesis
+from safety.firing import renewable
 from safety.messages import Refusal
 from safety.oracle_ledger import judge
 from tests.safety.bench_device import MS
@@ -52,6 +53,14 @@ def test_an_unchanged_hold_is_fired_again_and_not_prepared():
     assert (running.id, running.token, running.train) == (request, token, HELD)
     assert running.onset_ns < permit.read_ns and permit.read_ns <= running.until_ns - 400 * MS
     assert running.zero_ns == running.until_ns + 100 * MS
+
+
+def test_a_device_that_is_not_known_renews_nothing():
+    world = held()
+    request = world.request(HELD)
+    assert renewable(world.state, request, world.now) is not None
+    unknown = msgspec.structs.replace(world.state, capabilities=None)
+    assert renewable(unknown, request, world.now) is None
 
 
 def test_renewed_in_time_it_never_falls_and_is_told_in_one_piece():
