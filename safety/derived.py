@@ -16,7 +16,6 @@ from drivers.stimulation import Train, quantities
 from safety.limit_values import Limit, Limits
 from safety.messages import Row
 from safety.modalities import Declared, Facts, check, quantities_of, rows
-from safety.modalities.reasons import NO_LIMIT
 
 NOWHERE = -1e300  # below every number that a train has
 _NO_FACTS = Facts(today="", impedance_kohm=None)
@@ -51,7 +50,7 @@ def _computed(train: Train, limits: Limits, caps: Capabilities) -> dict[str, flo
     found: dict[str, float] = {}
     for reason in check(train, msgspec.structs.replace(limits, rows=others + nothing), caps, _NO_FACTS):
         each = declared.get(reason.quantity)
-        if each is None or reason.set_by != "protocol" or reason.code == NO_LIMIT:
+        if each is None or reason.set_by != "protocol":
             continue
         nearer = min if each.sides == "min" else max
         found[each.name] = nearer(reason.value, found.get(each.name, reason.value))

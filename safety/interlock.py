@@ -218,16 +218,14 @@ def _stop_failed(rules: Rules, state: State, text: str, now: Now) -> Step:
 
 
 def _relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
-    noted = state if state.relay_closed == closed and state.relay else msgspec.structs.replace(
-        state, relay=True, relay_closed=closed
-    )  # fmt: skip
+    noted = msgspec.structs.replace(state, relay=True, relay_closed=closed)
     if state.arming is not None:
         tested = arming.relay_said(rules, noted, closed, now)
         opened = state.arming.step == "device" and tested.state.arming is None
         return tested if not opened else _and_cut(rules, tested, now)
     if state.phase == "ARMED" and not closed:
         return trip(rules, noted, trips.RELAY_OPEN, "its feedback contact says open", now)
-    return arming.settle(rules, noted, now) if not state.relay else Step(noted)
+    return Step(noted)
 
 
 def _unless_armed(rules: Rules, state: State, kind: trips.TripKind, why: str, now: Now) -> Step:

@@ -187,8 +187,8 @@ def _shares(train: Train) -> dict[str, float]:
 
 
 def _amplitudes_fall(present: Train, asked: Train) -> bool:
-    before, after = amplitude(present), amplitude(asked)
-    return is_number(before, integer=False) and is_number(after, integer=False) and after < before
+    after = amplitude(asked)
+    return is_number(after, integer=False) and after < amplitude(present)
 
 
 def exposure(train: Train, span_ns: int, reached: float) -> Exposure:

@@ -202,6 +202,18 @@ def test_a_relay_that_opens_while_the_device_arms_ends_the_arming():
     assert not world.device.armed
 
 
+def test_one_that_opens_before_the_device_is_asked_needs_no_stop():
+    world = ready()
+    world.relay_answers, world.disk_ns = False, None
+    world.present()
+    for closed in (False, True, False, True):
+        world.take(RelaySaid(closed=closed))
+    assert world.state.arming is not None and world.state.arming.step == "record"
+    world.take(RelaySaid(closed=False))
+    assert result(world).code == "ILK-335"
+    assert not world.calls(ArmDevice) and not world.calls(StopDevice)
+
+
 def test_no_answer_of_the_host_arms_during_the_proof_test():
     for said in ((), (False,), (False, True), (False, True, False)):
         world = proving(*said)

@@ -66,7 +66,7 @@ def test_a_computed_value_is_where_the_rules_begin_to_refuse(modality: Modality,
 def test_what_is_permitted_has_room_or_lies_at_its_limit(modality: Modality):
     rng, caps = random.Random(7), caps_of(modality)
     permitted = 0
-    for _ in range(400):
+    for _ in range(120):
         limits = random_limits(modality, rng)
         train = random_train(limits, caps, rng)
         if check(train, limits, caps, FACTS):

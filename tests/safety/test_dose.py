@@ -74,6 +74,15 @@ def test_a_renewal_counts_to_the_latest_end_that_waiting_leaves():
     assert dose.granted.on_time_s == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(("early_ns", "on_time_s"), [(0, 1.0), (1, 1.05)])
+def test_what_begins_where_all_is_over_stands_alone(early_ns: int, on_time_s: float):
+    """Nothing waits for it: however late it starts, it lasts as long."""
+    dose = grant(Dose(), hold(), T, 50 * MS)
+    assert dose.covered_ns == T + 500 * MS
+    dose = grant(dose, hold(), dose.covered_ns - early_ns, 50 * MS)
+    assert dose.granted.on_time_s == pytest.approx(on_time_s, abs=1e-6)
+
+
 def test_each_train_counts_whole():
     dose = grant(grant(Dose(), pulses(n_pulses=40), T, 0), pulses(n_pulses=10), T + 1, 0)
     assert dose.granted == spent(5.0, 0.0, 50)

@@ -300,7 +300,7 @@ def test_how_each_modality_stops():
 
 @pytest.mark.parametrize("modality", MODALITIES)
 @given(data=st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_passes_is_inside_every_row(modality: Modality, data: st.DataObject):
     limits = load(data.draw(limits_bytes(modality)))
     caps = caps_of(modality)

@@ -197,6 +197,13 @@ def test_the_longest_lease_is_ten_seconds():
     assert ("ILK-101", "train_s", "absolute") in refused(pulses(45.0, 1.0, 11))
 
 
+def test_of_equal_ends_the_file_is_named_and_not_the_threshold():
+    doc = document("rtms")
+    doc["protocol_limits"]["amplitude_pct_mso"]["max"] = 60.0  # 120 % of 50
+    equal = {r.quantity: r for r in rows(load(to_toml(doc)), CAPS)}["amplitude_pct_mso"]
+    assert (equal.high, equal.set_by) == (60.0, "protocol")
+
+
 def test_the_threshold_lowers_the_amplitude_that_is_shown():
     effective = {r.quantity: r for r in rows(limits_of("rtms"), CAPS)}
     assert effective["amplitude_pct_mso"].high == 60.0 and effective["amplitude_pct_mso"].set_by == "tissue"

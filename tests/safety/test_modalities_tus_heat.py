@@ -57,6 +57,13 @@ def test_without_its_heating_a_rise_is_no_index():
     assert any(r.quantity in ("ti", "on_time_s") for r in by_both(sonication(), indexed(TUS, 1e5)))
 
 
+def test_where_the_table_has_no_time_a_budget_of_none_does_not_help():
+    limits = indexed(TUS, 1e5, seconds=0.0)
+    found = check(sonication(), limits, WIDE, FACTS)
+    assert [r.limit for r in found if r.quantity == "on_time_s"] != []
+    assert {r.limit for r in found if r.quantity == "on_time_s"} == {0.0}
+
+
 @pytest.mark.parametrize("area_cm2", [None, 0.0, -1.0, math.nan])
 def test_without_an_area_there_is_no_index_and_a_refusal(area_cm2: float | None):
     limits = indexed(TUS, 900.0)

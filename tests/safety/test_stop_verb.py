@@ -29,7 +29,6 @@ def rig(place: Path, name: str, reply: bytes | None) -> Iterator[list[int]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
         door.bind(str(place / name / STOP))
         door.listen()
-        door.settimeout(20.0)
 
         def serve() -> None:
             while True:
