@@ -125,6 +125,7 @@ def test_what_waits_for_the_disk_goes_on_when_its_entry_is_down():
     request = world.ask(hold(0.5))
     waits = asked(world)
     assert (waits.stage, waits.since_ns) == ("durable", world.mono_ns)
+    assert (waits.call, waits.token) == (0, 0)  # no call yet, and nothing of the device's
     assert world.last(Pending).id == request and not world.calls(Prepare)
     for down, goes_on in ((waits.after - 1, False), (waits.after, True), (waits.after + 1, True)):
         watch = msgspec.structs.replace(world.state.watch, durable=down)
