@@ -83,6 +83,14 @@ def test_what_begins_where_all_is_over_stands_alone(early_ns: int, on_time_s: fl
     assert dose.granted.on_time_s == pytest.approx(on_time_s, abs=1e-6)
 
 
+@pytest.mark.parametrize(("early_ns", "level"), [(0, 0.1), (1, 1.0)])
+def test_less_than_what_has_surely_fallen_counts_as_what_it_is(early_ns: int, level: float):
+    dose = grant(Dose(), hold(amplitude_ma_pp=1.0), T, 0)
+    before = dose.granted.charge_c
+    dose = grant(dose, hold(amplitude_ma_pp=0.1), dose.covered_ns + 50 * MS - early_ns, 50 * MS)
+    assert dose.granted.charge_c - before == pytest.approx(level / 2 / 1e3 * 0.5, rel=1e-6)
+
+
 def test_each_train_counts_whole():
     dose = grant(grant(Dose(), pulses(n_pulses=40), T, 0), pulses(n_pulses=10), T + 1, 0)
     assert dose.granted == spent(5.0, 0.0, 50)

@@ -69,6 +69,20 @@ def had(out: int, due_ns: int = 0, **bent: object) -> Segments:
 # A segment by itself
 
 
+def test_a_number_of_bursts_that_is_none_has_no_time():
+    for bent in (1000.5, math.inf, math.nan, True):
+        found = refused(bursts(n_bursts=bent))
+        assert {quantity for _, quantity, _ in found} == {"n_bursts"}
+    assert {"segment_s", "train_s"} <= {quantity for _, quantity, _ in refused(bursts(n_bursts=1000))}
+
+
+def test_a_segment_that_is_none_goes_on_with_nothing():
+    one = had(10)
+    assert goes_on(one, bursts(), one.due_ns, limits_of("ctbs")) == ()
+    for bent in (10.0, True, math.nan):
+        assert goes_on(one, bursts(n_bursts=bent), one.due_ns, limits_of("ctbs")) is None
+
+
 def test_a_segment_of_two_seconds_passes():
     train = bursts()
     assert refused(train) == []
