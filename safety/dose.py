@@ -68,12 +68,9 @@ def grant(
     zero_ns += wait_ns if start_ns < dose.covered_ns else 0
     overlap_ns = max(0, min(dose.covered_ns, zero_ns) - start_ns)
     # A step down begins where the hold before it was: until it is there, it counts as that.
-    falling = start_ns < dose.covered_ns + wait_ns and dose.covered_amplitude > level
-    extra = exposure(
-        train,
-        max(0, zero_ns - max(dose.covered_ns, start_ns)),
-        dose.covered_amplitude if falling else level,
-    )
+    joined = start_ns < dose.covered_ns + wait_ns
+    reached = max(level, dose.covered_amplitude) if joined else level
+    extra = exposure(train, max(0, zero_ns - max(dose.covered_ns, start_ns)), reached)
     if level > dose.covered_amplitude and overlap_ns > 0:
         raised = exposure(train, overlap_ns, level - dose.covered_amplitude)
         extra = plus(extra, msgspec.structs.replace(raised, on_time_s=0.0, n_pulses=0))

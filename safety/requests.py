@@ -85,7 +85,7 @@ def _room(
         return exceeded(rules.limits, rules.history, spent_so_far(granted, total), now)
 
     need = NOTHING if enough else doses.needed(granted)
-    if not enough or doses.running_low(granted, train, now.mono_ns):
+    if doses.running_low(granted, train, now.mono_ns):
         ahead = doses.block(train, need, _highest(state))
         if not over(ahead):
             return doses.reserve(granted, ahead, after, now.mono_ns)

@@ -12,6 +12,7 @@ from safety import judging
 from safety.judging import _handing_over as handing_over
 from safety.judging import _onset_fits as onset_fits
 from safety.judging import (
+    allowed_now,
     carried,
     is_increase,
     judge,
@@ -80,6 +81,7 @@ def test_a_hold_is_handed_over_while_its_lease_lasts(left_ns: int, there: bool):
     next_ = Firing(request=world.request(), call=1, token=2, since_ns=0, onset_at_ns=0)
     state = msgspec.structs.replace(world.state, running=None, before=before, firing=next_)
     assert (handing_over(state, world.now) == before) is there
+    assert allowed_now(world.rules, state, world.now).amplitude_now == (0.5 if there else 0.0)
     assert handing_over(msgspec.structs.replace(state, firing=None), world.now) is None
     assert handing_over(msgspec.structs.replace(state, before=None), world.now) is None
     pulsed = msgspec.structs.replace(runs(running_rtms()), until_ns=10**18)

@@ -23,6 +23,7 @@ from safety.modalities import (
     rows,
     segment,
 )
+from safety.modalities.ctbs import JOINED_NS
 from safety.oracle import objections
 from safety.oracle_numbers import Circumstances
 from safety.oracle_tbs import joins
@@ -81,6 +82,14 @@ def test_a_segment_that_is_none_goes_on_with_nothing():
     assert goes_on(one, bursts(), one.due_ns, limits_of("ctbs")) == ()
     for bent in (10.0, True, math.nan):
         assert goes_on(one, bursts(n_bursts=bent), one.due_ns, limits_of("ctbs")) is None
+
+
+@pytest.mark.parametrize(("early_ns", "bursts_so_far"), [(0, 10), (1, 20)])
+def test_after_half_the_interval_a_train_is_another(early_ns: int, bursts_so_far: int):
+    one = had(10)
+    later = segment(one, bursts(), one.due_ns + JOINED_NS - early_ns)
+    assert later is not None and later.bursts == bursts_so_far
+    assert (later.began_ns == one.began_ns) is bool(early_ns)
 
 
 def test_a_segment_of_two_seconds_passes():

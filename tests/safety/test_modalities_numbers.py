@@ -13,8 +13,9 @@ from drivers.capabilities import Capabilities, Envelope
 from drivers.stimulation import Modality, quantities
 from safety.limits import Limits
 from safety.messages import Allowed, Refusal
-from safety.modalities import check, rows
+from safety.modalities import Exposure, check, rows
 from safety.modalities.bounds import as_float, exact, is_number, on_step, shown, within
+from safety.modalities.magnetic import spent
 from tests.safety.modality_limits import ASKED, codes
 from tests.safety.strategies import FACTS, caps_of, hold, limits_of, quantity_of, valid_train, with_quantity
 
@@ -173,3 +174,9 @@ def _allowed(limits: Limits, caps: Capabilities) -> Allowed:
         amplitude_now=0.0,
         amplitude_max=0.0,
     )
+
+
+@pytest.mark.parametrize(("span_ns", "on_time_s"), [(-5, 0.0), (0, 0.0), (5, 5e-9), (2_000_000_000, 2.0)])
+def test_pulses_of_no_rate_are_all_of_them_and_their_time_is_never_below_none(span_ns: int, on_time_s: float):
+    for rate_hz in (0.0, -1.0, math.nan, math.inf):
+        assert spent(span_ns, 10, rate_hz, 3) == Exposure(on_time_s=on_time_s, charge_c=0.0, n_pulses=30)

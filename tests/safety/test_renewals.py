@@ -12,6 +12,7 @@ from safety.entries import Genesis
 from safety.firing import renewable
 from safety.messages import Refusal
 from safety.oracle_ledger import judge
+from safety.state import Running
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
 from tests.safety.test_oracle_sessions import judged_by_hand
@@ -24,6 +25,11 @@ HELD = hold(amplitude_ma_pp=0.4, ramp_up_ms=400)
 def held(ms: float = 200) -> World:
     """A hold that runs, of 400 ms."""
     return holding(HELD, ms=ms)
+
+
+def running_of(world: World) -> Running:
+    assert world.state.running is not None
+    return world.state.running
 
 
 def in_renewal(*, late: bool = False) -> World:
@@ -53,6 +59,14 @@ def test_an_unchanged_hold_is_fired_again_and_not_prepared():
     assert (running.id, running.token, running.train) == (request, token, HELD)
     assert running.onset_ns < permit.read_ns and permit.read_ns <= running.until_ns - 400 * MS
     assert running.zero_ns == running.until_ns + 100 * MS
+
+
+@pytest.mark.parametrize(("early_ns", "there"), [(0, True), (1, False)])
+def test_what_has_begun_is_renewed_and_nothing_before(early_ns: int, there: bool):
+    world = held()
+    running = msgspec.structs.replace(running_of(world), onset_ns=world.mono_ns + early_ns)
+    state = msgspec.structs.replace(world.state, running=running)
+    assert (renewable(state, world.request(HELD), world.now) is not None) is there
 
 
 def test_a_device_that_is_not_known_renews_nothing():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from drivers.link import Fire
 from safety.messages import Permit
+from safety.state import Stopping
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
 from tests.safety.worlds import armed, prepared_only
@@ -21,6 +23,16 @@ def test_a_prepared_train_is_fired_at_its_instant():
     assert world.device.n_pulses == 1
     world.fire(request)
     assert world.codes(request) == {"ILK-309"}
+
+
+def test_nothing_is_fired_while_a_stop_is_on_its_way():
+    world, request = prepared_only()
+    stopping = Stopping(call=99, how="ramp", deadline_ns=world.mono_ns + 10**9)
+    world.state = msgspec.structs.replace(world.state, stopping=stopping)
+    world.checks = False  # a state that no event leads to
+    world.fire(request)
+    assert world.codes(request) == {"ILK-301"}
+    assert not world.calls(Fire)
 
 
 @pytest.mark.parametrize("other", (0, 2, -1, 10**30))

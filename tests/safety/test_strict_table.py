@@ -32,7 +32,10 @@ def test_an_integer_from_its_least_to_its_most(value: int):
     assert said(lambda t: t.integer("a", 3, 7), a=value) == (value, ())
 
 
-@pytest.mark.parametrize(("value", "found"), [(2, "2"), (8, "8"), (4.0, "4.0"), (True, "true"), ("4", '"4"')])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(2, "2"), (8, "8"), (4.0, "4.0"), (True, "true"), ("4", '"4"'), ({}, "a table"), ([], "an array")],
+)
 def test_what_is_no_such_integer(value: object, found: str):
     told = f"found {found}, expected an integer from 3 to 7 ms"
     assert said(lambda t: t.integer("a", 3, 7, "ms"), a=value) == (3, (told,))
