@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -86,6 +87,18 @@ def test_a_hold_is_handed_over_while_its_lease_lasts(left_ns: int, there: bool):
     assert handing_over(msgspec.structs.replace(state, before=None), world.now) is None
     pulsed = msgspec.structs.replace(runs(running_rtms()), until_ns=10**18)
     assert handing_over(msgspec.structs.replace(state, before=pulsed), world.now) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "most"), [(lambda: holding(hold(0.5)), 0.5), (running_rtms, 0.0), (armed, 0.0)]
+)
+def test_while_nothing_may_rise_a_hold_may_stay_and_a_train_is_not_repeated(
+    make: Callable[[], World], most: float
+):
+    world = make()
+    response = msgspec.structs.replace(world.state.response, wrong=world.rules.limits.response.windows_refuse)
+    told = allowed_now(world.rules, msgspec.structs.replace(world.state, response=response), world.now)
+    assert (told.may_rise, told.amplitude_max) == (False, most)
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,8 @@ def _allowed(limits: Limits, caps: Capabilities) -> Allowed:
 def test_pulses_of_no_rate_are_all_of_them_and_their_time_is_never_below_none(span_ns: int, on_time_s: float):
     for rate_hz in (0.0, -1.0, math.nan, math.inf):
         assert spent(span_ns, 10, rate_hz, 3) == Exposure(on_time_s=on_time_s, charge_c=0.0, n_pulses=30)
+
+
+def test_an_impossible_span_is_the_whole_train_rounded_up():
+    assert spent(-1, 10, 9.999999997, 1).on_time_s == 1.000001  # 1.0000000003 s
+    assert spent(-1, 10, 10.0, 1).on_time_s == 1.0
