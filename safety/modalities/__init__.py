@@ -13,7 +13,7 @@ from drivers.stimulation import quantities as numbers_of
 from safety.limit_values import Limits
 from safety.messages import Reason, Row
 from safety.modalities import ctbs, dbs, drg, pns, rtms, scs, tacs, tbs, tdcs, tens, trns, tus
-from safety.modalities.bounds import falls_or_stays, is_number
+from safety.modalities.bounds import falls_or_stays
 from safety.modalities.quantities import (
     Declared,
     DeclaredBudget,
@@ -150,7 +150,7 @@ def is_down(present: Train | None, asked: Train) -> bool:
 
     An equal amplitude is no step down: it prolongs the output, so it needs all that a rise needs.
     """
-    if present is None or present == asked or not _amplitudes_fall(present, asked):
+    if present is None or present == asked or not amplitude(asked) < amplitude(present):
         return False
     if present.modality != asked.modality or present.outputs != asked.outputs:
         return False
@@ -184,11 +184,6 @@ def keeps_shape(present: Train, asked: Train) -> bool:
 
 def _shares(train: Train) -> dict[str, float]:
     return {output.name: output.share for output in train.outputs}
-
-
-def _amplitudes_fall(present: Train, asked: Train) -> bool:
-    after = amplitude(asked)
-    return is_number(after, integer=False) and after < amplitude(present)
 
 
 def exposure(train: Train, span_ns: int, reached: float) -> Exposure:

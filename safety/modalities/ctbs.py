@@ -44,7 +44,7 @@ from safety.modalities.ctbs_numbers import (
 from safety.modalities.facts import dated_facts
 from safety.modalities.quantities import Facts
 from safety.modalities.reasons import FACT_OUTDATED, TRAIN_TOO_LONG, reason
-from safety.modalities.rules import ModalityRules
+from safety.modalities.rules import ModalityRules, WrongTrain
 from safety.modalities.segments import Segments
 from safety.modalities.tbs import bursts_of, exposure
 
@@ -108,11 +108,13 @@ def interval_after_ns(train: Train, limits: Limits) -> int:
 
 
 def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments:
-    """What the train has had when this permitted segment has begun."""
+    """What the train has had when this permitted segment has begun; raises WrongTrain for one that is none."""
     wave = bursts_of(train)
     if before is not None and onset_ns >= before.due_ns + JOINED_NS:
         before = None
-    period = _period_s(wave) or Fraction(0)
+    period = _period_s(wave)
+    if period is None:
+        raise WrongTrain(f"{train.modality} with a rate that is none")
     due_ns = onset_ns + ceil(wave.n_bursts * period * NS)
     return Segments(
         train=train,

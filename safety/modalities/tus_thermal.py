@@ -131,7 +131,7 @@ class Doses:
 
 def positive(value: float | None) -> Fraction | None:
     """A number of limits.toml that is one, and above zero."""
-    return exact(value) if value is not None and is_number(value, integer=False) and value > 0 else None
+    return exact(value) if is_number(value, integer=False) and value > 0 else None
 
 
 def _above(text: str, quantity: str, value: Fraction, limit: float) -> Reason:

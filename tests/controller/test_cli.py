@@ -17,8 +17,6 @@ import pytest
 from controller import cli, packages, verb_help
 from controller.diagnostics import write_diagnostics
 
-pytestmark = pytest.mark.system
-
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = "tests.controller.verbs_for_cli"
 ENTRIES = (

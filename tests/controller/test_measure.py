@@ -23,8 +23,6 @@ from controller.taps import Offered
 from controller.window import BlockRefused, Epoch, Window
 from tests.controller.material import block, noise, recordings, sine
 
-pytestmark = pytest.mark.system
-
 FS = 250.0
 NAMES = ("F3", "Fz", "F4", "C3", "Cz", "C4", "ECG")
 

@@ -18,8 +18,6 @@ from controller.window import Window
 from drivers.stimulation import Delivery
 from tests.controller.material import feed, last, noise, sine
 
-pytestmark = pytest.mark.system
-
 FS = 250
 N = 12
 CONFIG = QualityConfig(rail_uv=1000.0)

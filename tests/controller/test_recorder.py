@@ -33,8 +33,6 @@ from controller.taps import Event, Item, Tap
 from drivers.stimulation import Delivery, Hold, MagneticPulse, Output, PulseTrain, Sine, Train
 from safety.messages import Allowed, DeliveryReport, Permit, PhaseChanged, Reason, Refusal, Request, Trip
 
-pytestmark = pytest.mark.system
-
 SPEC = StreamSpec(
     name="EEG", type="EEG", source_id="amp", uid="u1", sfreq_hz=250.0, ch_names=("C3", "C4"), hostname="h"
 )

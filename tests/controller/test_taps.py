@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from controller.taps import Event, Item, Offered, Tap, Taps
 from safety.messages import Trip
 
-pytestmark = pytest.mark.system
-
 WAIT_S = 5.0
 
 

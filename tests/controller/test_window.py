@@ -16,8 +16,6 @@ from controller.quality import QualityConfig
 from controller.window import BLANKINGS_MAX, BlockRefused, Epoch, StaleEpochError, Window
 from tests.controller.material import EVIDENCE, T0_NS, block, feed, last, noise, stamps
 
-pytestmark = pytest.mark.system
-
 NO_LINE = QualityConfig(line_hz=None)
 
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
 from safety.acts import sign
-from safety.arming import ARMING_MAX_NS, missing, silence_ns
+from safety.arming import ARMING_MAX_NS, missing, settle, silence_ns
 from safety.events import Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
-from safety.state import OpenRelay, PetRelay
+from safety.safing import Step
+from safety.state import OpenRelay, PetRelay, Stopping
 from tests.safety.bench_device import MS
 from tests.safety.strategies import caps_of
 from tests.safety.world import (
@@ -304,6 +305,32 @@ def test_an_act_with_another_reason_than_was_signed_is_refused():
     world = ready()
     world.present(msgspec.structs.replace(world.act(), reason="something else"))
     assert result(world).code == "ILK-332"
+
+
+def test_each_act_counts_one_nonce():
+    world = ready()
+    before = world.state.nonces
+    world.present(world.act(person="eve"))
+    assert world.state.nonces == before + 1
+
+
+@pytest.mark.parametrize("phase", ["SAFE", "READY"])
+def test_nothing_is_settled_while_a_stop_or_an_arming_is_on_its_way(phase: str):
+    world = ready()
+    state = world.state
+    if phase == "SAFE":  # nothing is missing
+        safe_ = msgspec.structs.replace(state, phase="SAFE")
+        busy = msgspec.structs.replace(safe_, stopping=Stopping(call=1, how="cut", deadline_ns=0))
+        assert settle(world.rules, safe_, world.now).state.phase == "READY"
+        assert settle(world.rules, busy, world.now) == Step(busy)
+        return
+    lacking = msgspec.structs.replace(state, host="failed", host_text="gone")
+    world.relay_answers = False
+    world.present()
+    busy = msgspec.structs.replace(lacking, arming=world.state.arming)
+    assert busy.arming is not None
+    assert settle(world.rules, lacking, world.now).state.phase == "SAFE"
+    assert settle(world.rules, busy, world.now) == Step(busy)
 
 
 def test_an_act_is_good_once():

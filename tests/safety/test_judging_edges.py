@@ -89,6 +89,15 @@ def test_a_hold_is_handed_over_while_its_lease_lasts(left_ns: int, there: bool):
     assert handing_over(msgspec.structs.replace(state, before=pulsed), world.now) is None
 
 
+def test_where_nothing_waits_the_next_train_may_come_at_once():
+    world = holding(hold(0.5))
+    told = allowed_now(world.rules, world.state, world.now)
+    assert (told.not_before_ns, told.busy_until_ns) == (0, 0)
+    pulsed = running_rtms()
+    told = allowed_now(pulsed.rules, pulsed.state, pulsed.now)
+    assert told.busy_until_ns == runs(pulsed).until_ns
+
+
 @pytest.mark.parametrize(
     ("make", "most"), [(lambda: holding(hold(0.5)), 0.5), (running_rtms, 0.0), (armed, 0.0)]
 )

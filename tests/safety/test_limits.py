@@ -103,7 +103,7 @@ def test_validity_is_inclusive_and_takes_iso_dates_only(today: str, holds: bool)
 
 def test_iso_dates_are_texts():
     assert is_iso_date("2026-06-01") and not is_iso_date("2026-06-010") and not is_iso_date("20260601")
-    assert not is_iso_date(None) and not is_iso_date(20260601) and not is_iso_date("2026-W01-1")
+    assert not is_iso_date(None) and not is_iso_date(20260601) and is_iso_date("2026-W01-1") is False
 
 
 CHECKED = {"status": "verified", "checked_by": "bob", "checked_on": datetime.date(2026, 5, 1)}
@@ -158,6 +158,13 @@ def test_a_verified_number_says_who_compared_it_and_when(at: int):
         )
     plain = load(to_toml(document("tacs")))
     assert plain.last_checked_on == ""
+
+
+def test_the_last_day_on_which_a_number_was_checked_is_told():
+    doc = document("tacs")
+    for n, table in enumerate(tables(doc)):
+        table |= CHECKED | {"checked_on": datetime.date(2026, 5, (3, 9, 1)[n])}
+    assert load(to_toml(doc)).last_checked_on == "2026-05-09"
 
 
 @pytest.mark.parametrize("at", range(3))

@@ -186,7 +186,7 @@ def test_what_is_no_step_down_is_told_with_one_word():
 
 def test_of_a_hold_that_goes_on_as_it_is_no_number_is_looked_at(monkeypatch: pytest.MonkeyPatch):
     """It is asked for many times a second."""
-    monkeypatch.delattr("safety.modalities._amplitudes_fall")
+    monkeypatch.delattr("safety.modalities.amplitude")
     assert is_down(hold(1.0), hold(1.0)) is False
 
 

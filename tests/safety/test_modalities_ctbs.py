@@ -15,6 +15,7 @@ from safety.limits import Limits, load
 from safety.modalities import (
     Exposure,
     Segments,
+    WrongTrain,
     check,
     check_facts,
     exposure,
@@ -82,6 +83,12 @@ def test_a_segment_that_is_none_goes_on_with_nothing():
     assert goes_on(one, bursts(), one.due_ns, limits_of("ctbs")) == ()
     for bent in (10.0, True, math.nan):
         assert goes_on(one, bursts(n_bursts=bent), one.due_ns, limits_of("ctbs")) is None
+
+
+@pytest.mark.parametrize("bursts_hz", [0.0, -5.0, math.nan, math.inf])
+def test_a_segment_without_a_rate_was_never_permitted(bursts_hz: float):
+    with pytest.raises(WrongTrain, match="ctbs with a rate that is none"):
+        segment(None, bursts(bursts_hz=bursts_hz), 0)
 
 
 @pytest.mark.parametrize(("early_ns", "bursts_so_far"), [(0, 10), (1, 20)])

@@ -182,6 +182,13 @@ def test_pulses_of_no_rate_are_all_of_them_and_their_time_is_never_below_none(sp
         assert spent(span_ns, 10, rate_hz, 3) == Exposure(on_time_s=on_time_s, charge_c=0.0, n_pulses=30)
 
 
+@pytest.mark.parametrize(
+    ("span_ns", "n_pulses"), [(999_999_999, 10), (1_000_000_000, 11), (1_000_000_001, 11)]
+)
+def test_a_pulse_at_the_end_of_a_span_is_in_it(span_ns: int, n_pulses: int):
+    assert spent(span_ns, 20, 10.0, 1).n_pulses == n_pulses
+
+
 def test_an_impossible_span_is_the_whole_train_rounded_up():
     assert spent(-1, 10, 9.999999997, 1).on_time_s == 1.000001  # 1.0000000003 s
     assert spent(-1, 10, 10.0, 1).on_time_s == 1.0

@@ -36,6 +36,15 @@ STEPLESS = msgspec.structs.replace(
 )
 
 
+def test_a_coil_that_the_device_does_not_have():
+    caps = msgspec.structs.replace(CAPS, outputs=("other",))
+    found = [r for r in check(bursts(), limits_of("tbs"), caps, FACTS) if r.code == "ILK-107"]
+    assert [r.set_by for r in found] == ["device"]
+    half = msgspec.structs.replace(bursts(), outputs=(Output(name=bursts().outputs[0].name, share=0.5),))
+    (found_,) = [r for r in check(half, limits_of("tbs"), CAPS, FACTS) if r.code == "ILK-107"]
+    assert found_.limit == 1.0 and "expected 1" in found_.text
+
+
 def refused(train: Train, limits: Limits | None = None) -> list[tuple[str, str, str]]:
     return [(r.code, r.quantity, r.set_by) for r in check(train, limits or limits_of("tbs"), STEPLESS, FACTS)]
 

@@ -57,6 +57,23 @@ def test_without_its_heating_a_rise_is_no_index():
     assert any(r.quantity in ("ti", "on_time_s") for r in by_both(sonication(), indexed(TUS, 1e5)))
 
 
+def test_of_an_index_no_rise_is_asked_whatever_its_row_allows():
+    limits = indexed(TUS, 10.0)
+    rows_ = tuple(
+        msgspec.structs.replace(each, high=0.0) if each.quantity == "rise_c" else each for each in limits.rows
+    )
+    assert (
+        by_both(sonication(), msgspec.structs.replace(limits, rows=rows_))
+        == by_both(sonication(), limits)
+        == ()
+    )
+    simulated = with_inputs(TUS, thermal="dose")
+    rows_ = tuple(
+        msgspec.structs.replace(each, high=0.0) if each.quantity == "ti" else each for each in TUS.rows
+    )
+    assert by_both(sonication(), msgspec.structs.replace(simulated, rows=rows_)) == ()
+
+
 def test_where_the_table_has_no_time_a_budget_of_none_does_not_help():
     limits = indexed(TUS, 1e5, seconds=0.0)
     found = check(sonication(), limits, WIDE, FACTS)

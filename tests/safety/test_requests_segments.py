@@ -11,7 +11,7 @@ from drivers.link import Fire, Prepare, StopDevice
 from drivers.stimulation import Output, Train
 from safety import trips
 from safety.events import PauseAsked
-from safety.judging import judge_start
+from safety.judging import allowed_now, judge_start
 from safety.messages import Pause, Refusal
 from safety.modalities import segment as had
 from safety.oracle_course import Course
@@ -79,6 +79,24 @@ def test_forty_seconds_go_out_in_twenty_segments_and_not_one_burst_more():
     world.run_ms(300)
     assert world.device.n_pulses == 600
     assert check_ledger(ledger_of(world)) == ()
+
+
+def test_a_policy_is_told_from_when_to_when_it_may_go_on():
+    def told(world: World) -> tuple[int, int]:
+        allowed = allowed_now(world.rules, world.state, world.now)
+        return allowed.next_from_ns, allowed.next_until_ns
+
+    world = armed("ctbs")
+    assert told(world) == (0, 0)
+    world.ask()
+    world.run_ms(20)
+    assert world.state.running is not None and told(world) == (0, 0)
+    ends(world)
+    assert told(world) == (due_ns(world), due_ns(world) + PERIOD_NS)
+    go_on(world, 18)
+    assert told(world) == (due_ns(world), due_ns(world) + PERIOD_NS)
+    go_on(world, 1)
+    assert told(world) == (0, 0)  # forty seconds are out
 
 
 def test_a_joint_is_no_longer_than_a_period_and_never_shorter():

@@ -16,8 +16,6 @@ from safety.peers import Door, Peer
 from safety.rig import RigError, group_of, writable_directory
 from tests.system.interlock_rig import ROOT, WAIT_S, Rig, interlock_rig, until
 
-pytestmark = pytest.mark.system
-
 MEMBERS, OTHERS, SOMEBODY = 64_321, 64_322, 64_323
 AS_ROOT = os.getuid() == 0
 # Another account, in these groups: what each socket does when it knocks, and what it can list.

@@ -31,8 +31,6 @@ from tests.system.fresh import fresh_participant
 from tests.system.interlock_rig import OPERATOR, WAIT_S, Rig, interlock_rig, operators_key, until
 from tests.system.played_controller import hold
 
-pytestmark = pytest.mark.system
-
 EVES_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(9, 41)))
 
 

@@ -10,15 +10,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from safety.acting import NoAnswer
 from safety.latch import LatchFile
 from sim.record import Rx
 from tests.system.interlock_rig import OPERATOR, ROOT, Rig, interlock_rig, together, until
 from tests.system.session_rig import rig
 
-pytestmark = pytest.mark.system
 COMMAND = str(Path(sys.executable).with_name("nociloop"))
 
 

@@ -15,8 +15,6 @@ import pytest
 from tests.controller.material import recordings
 from tests.system.session_rig import EAGER_TACS, ROOT, Rig, command, rig
 
-pytestmark = pytest.mark.system
-
 DURATION_S = 6.0
 NAMES = ("Fz", "F3", "F4", "Cz", "C3", "C4")
 SESSION = ROOT / "docs" / "examples" / "session-tacs.toml"

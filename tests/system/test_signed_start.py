@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import msgspec
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safety import signature, trust
@@ -21,8 +20,6 @@ from safety.show import shown as shown_lines
 from safety.verify import read
 from tests.system.interlock_rig import RAMP_MS, SLACK_MS, WAIT_S, Rig, interlock_rig, until
 from tests.system.refusals import said_in_words
-
-pytestmark = pytest.mark.system
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))

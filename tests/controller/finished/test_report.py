@@ -26,8 +26,6 @@ from controller.manifest import check_manifest, write_manifest
 from tests.controller.finished.virtual_run import MS, T0_NS, Script, VirtualRun, block, rising
 from tests.safety.strategies import hold
 
-pytestmark = pytest.mark.system
-
 SVG = re.compile(r"<svg.*?</svg>", re.DOTALL)
 
 
