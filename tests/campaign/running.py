@@ -129,10 +129,18 @@ def code_of(asked: Proof, case: Case) -> str:
 
 
 def counted(asked: Proof, case: Case, known: Sequence[Result]) -> list[Result]:
-    """The results that count for a case."""
+    """The results that count for a case; where it is a list, those of what stands in it now."""
     code = code_of(asked, case)
     stands = asked.stands or (lambda _: True)
-    return [each for each in known if each.case == case.name and each.code == code and stands(each)]
+    listed = None if asked.seeds is None else set(asked.seeds(case.name))
+    return [
+        each
+        for each in known
+        if each.case == case.name
+        and each.code == code
+        and (listed is None or each.seed in listed)
+        and stands(each)
+    ]
 
 
 def bar_of(asked: Proof, case: Case, form: Form) -> int:

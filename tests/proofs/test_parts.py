@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.campaign.fuzzing.targets import TARGETS, seeds, words
-from tests.campaign.mutating import putting
+from tests.campaign.mutating import putting, trying
 from tests.campaign.mutating.mutants import mutants
 from tests.campaign.mutating.trying import files, mutants_of
-from tests.campaign.proof import ROOT
+from tests.campaign.proof import ROOT, Result
+from tests.campaign.proofs import mutation
+from tests.campaign.running import counted
 from tests.campaign.unguarded.removing import around, neutral
 
 SOURCE = '''
@@ -101,3 +103,15 @@ def test_what_is_fuzzed_takes_its_own_beginnings_and_their_ruins(target: str) ->
         for at in range(0, len(content), max(1, len(content) // 40)):
             TARGETS[target](content[:at])
             TARGETS[target](content[:at] + b"\xff" + content[at + 1 :])
+
+
+def test_of_a_list_only_what_stands_in_it_now_is_counted() -> None:
+    asked = mutation.PROOF
+    case = next(each for each in asked.cases() if each.name == "safety/response.py")
+    first, *_ = trying.by_seed(case.name, True)
+
+    def result(seed: int) -> Result:
+        return Result(proof="mutation", case=case.name, seed=seed, commit="", date="", outcome="failed")
+
+    gone = max(trying.by_seed(case.name, True)) + 1
+    assert counted(asked, case, [result(gone), result(first)]) == [result(first)]
