@@ -27,6 +27,7 @@ from safety.judging import (
 from safety.messages import Permit, Request
 from safety.state import Firing, Running, State
 from tests.safety.bench_device import MS
+from tests.safety.histories import history_with, past
 from tests.safety.strategies import hold, pulses
 from tests.safety.world import UID, World
 from tests.safety.worlds import armed, armed_rtms, holding, in_hand, running_rtms
@@ -87,6 +88,23 @@ def test_a_hold_is_handed_over_while_its_lease_lasts(left_ns: int, there: bool):
     assert handing_over(msgspec.structs.replace(state, before=None), world.now) is None
     pulsed = msgspec.structs.replace(runs(running_rtms()), until_ns=10**18)
     assert handing_over(msgspec.structs.replace(state, before=pulsed), world.now) is None
+
+
+@pytest.mark.parametrize(("tacs_ago_s", "rtms_ago_s"), [(10, 20), (20, 10)])
+def test_of_a_gap_and_a_wash_out_that_both_run_the_longer_is_told(tacs_ago_s: int, rtms_ago_s: int):
+    world = armed()
+    wall_ns = world.now.wall_ns
+    earlier = history_with(
+        past(wall_ns - tacs_ago_s * 10**9, "tacs", on_time_s=1.0),
+        past(wall_ns - rtms_ago_s * 10**9, "rtms", n_pulses=1),
+    )
+    limits = world.rules.limits
+    spacing = tuple(msgspec.structs.replace(each, low=3600.0) for each in limits.spacing)
+    rules = msgspec.structs.replace(
+        world.rules, history=earlier, limits=msgspec.structs.replace(limits, spacing=spacing)
+    )
+    told = allowed_now(rules, world.state, world.now)
+    assert told.not_before_ns == world.mono_ns + (3600 - min(tacs_ago_s, rtms_ago_s)) * 10**9
 
 
 def test_where_nothing_waits_the_next_train_may_come_at_once():
