@@ -17,6 +17,7 @@ import pytest
 
 from drivers.stimulation import Value
 from safety import software
+from safety.history import History
 
 SAFETY = Path(software.__file__).parent
 MODULES = (*software.DECIDING, "verify", "wire")
@@ -147,6 +148,11 @@ def test_no_value_is_changed_after_it_was_made_nor_takes_a_field_that_it_has_not
         config = each.__struct_config__
         assert config.frozen and config.forbid_unknown_fields, each
         assert config.array_like is (each.__name__ in ARRAYS.get(name, ())), each
+
+
+def test_what_is_looked_up_with_every_request_is_hashed_once():
+    """A history may be long."""
+    assert History.__struct_config__.cache_hash
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -11,7 +11,7 @@ import pytest
 from drivers.stimulation import MODALITIES, Modality
 from safety.chained import FIRST
 from safety.entries import GENESIS_HASH
-from safety.modalities import budgets_of, rules_of
+from safety.modalities import budgets_of, quantities_of, rules_of
 from safety.modalities.reasons import REASONS, reason
 from safety.modalities.rtms import REPEATED
 from safety.modalities.scs import REGIMES
@@ -38,6 +38,18 @@ def _numbers(regime: object) -> list[float]:
         "per_burst_max",
     )
     return [getattr(regime, name) for name in names]
+
+
+WHOLE = {
+    "duration_ms", "n_bursts", "n_pulses", "pulse_interval_us", "pulse_us", "pulses_per_burst", "ramp_down_ms", "ramp_up_ms",
+    "sonication_ms", "train_interval_ms", "train_ms",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_what_is_counted_is_whole_and_what_is_measured_is_not(modality: Modality):
+    for declared in quantities_of(modality):
+        assert declared.integer is (declared.name in WHOLE), declared.name
 
 
 def test_the_longest_trains_of_pulses():
