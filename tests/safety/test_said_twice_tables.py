@@ -47,7 +47,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_what_is_counted_is_whole_and_what_is_measured_is_not(modality: Modality):
+def test_which_numbers_of_a_train_are_whole(modality: Modality):
     for declared in quantities_of(modality):
         assert declared.integer is (declared.name in WHOLE), declared.name
 
