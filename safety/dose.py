@@ -71,7 +71,7 @@ def grant(
     joined = start_ns < dose.covered_ns + wait_ns
     reached = max(level, dose.covered_amplitude) if joined else level
     extra = exposure(train, max(0, zero_ns - max(dose.covered_ns, start_ns)), reached)
-    if level > dose.covered_amplitude and overlap_ns > 0:
+    if level > dose.covered_amplitude:
         raised = exposure(train, overlap_ns, level - dose.covered_amplitude)
         extra = plus(extra, msgspec.structs.replace(raised, on_time_s=0.0, n_pulses=0))
     # All of the covered span is now charged at `level` at least, so that a later rise is charged from here.

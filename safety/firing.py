@@ -113,17 +113,10 @@ def _renewed(rules: Rules, state: State, firing: Firing, said: Fired, now: Now) 
 
 def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
     """Fire what was prepared under this id, if the evidence is still good and the onset lies just ahead."""
-    asked, request = state.asked, event.request
+    asked, request = _awaiting(state, event.request.id), event.request
     reasons: list[Reason] = []
     if state.phase != "ARMED" or state.stopping is not None:
         reasons.append(reason("ILK-301"))
-    if (
-        asked is None
-        or asked.request.id != request.id
-        or asked.stage != "ready"
-        or asked.request.onset_at_ns != -1
-    ):
-        reasons.append(reason("ILK-309"))
     ahead_ns = request.onset_at_ns - now.mono_ns
     fits = request.onset_at_ns == 0 or 0 < ahead_ns <= ONSET_AHEAD_NS
     if not fits or (asked is not None and not lease_fits(asked.request.train, request.onset_at_ns, now)):
@@ -131,13 +124,14 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
     trouble = evidence_trouble(rules, state, request.evidence, now)
     if trouble is not None:
         reasons.append(unfit(trouble))
-    if asked is not None and not reasons:
-        reasons += judge_start(rules, state, asked.request.train, max(request.onset_at_ns, now.mono_ns), now)
-        reasons += check_facts(rules.limits, facts_now(rules, state, now))
-    if reasons or asked is None:
+    if asked is None:
+        return Step(state, refuse(rules, state, request.id, (reason("ILK-309"), *reasons), now))
+    onset_ns = max(request.onset_at_ns, now.mono_ns)
+    reasons += judge_start(rules, state, asked.request.train, onset_ns, now)
+    reasons += check_facts(rules.limits, facts_now(rules, state, now))
+    if reasons:
         return Step(state, refuse(rules, state, request.id, tuple(reasons), now))
     step = start(state, asked, request.onset_at_ns, now)
-    onset_ns = max(request.onset_at_ns, now.mono_ns)
     permit = Permit(
         id=request.id,
         token=step.state.call,
@@ -147,6 +141,14 @@ def fire(rules: Rules, state: State, event: FireAsked, now: Now) -> Step:
         allowed=allowed_now(rules, step.state, now),
     )
     return step.then(*tell(step.state, permit))
+
+
+def _awaiting(state: State, request_id: int) -> AskedFor | None:
+    """What was prepared under an id and waits for its fire; None where nothing does."""
+    asked = state.asked
+    if asked is None or asked.request.id != request_id or asked.stage != "ready":
+        return None
+    return asked if asked.request.onset_at_ns == -1 else None
 
 
 def fired(rules: Rules, state: State, said: Fired, now: Now) -> Step:

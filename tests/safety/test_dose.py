@@ -83,6 +83,14 @@ def test_what_begins_where_all_is_over_stands_alone(early_ns: int, on_time_s: fl
     assert dose.granted.on_time_s == pytest.approx(on_time_s, abs=1e-6)
 
 
+def test_what_stands_alone_adds_nothing_to_what_was_before():
+    dose = grant(Dose(), hold(amplitude_ma_pp=0.5), T, 0)
+    alone = grant(Dose(), hold(amplitude_ma_pp=1.0), T, 0)
+    for start_ns in (dose.covered_ns, dose.covered_ns + 1, dose.covered_ns + 10**12):
+        both = grant(dose, hold(amplitude_ma_pp=1.0), start_ns, 0)
+        assert both.granted == plus(dose.granted, alone.granted)
+
+
 @pytest.mark.parametrize(("early_ns", "level"), [(0, 0.1), (1, 1.0)])
 def test_less_than_what_has_surely_fallen_counts_as_what_it_is(early_ns: int, level: float):
     dose = grant(Dose(), hold(amplitude_ma_pp=1.0), T, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
@@ -49,6 +51,12 @@ def test_how_far_a_number_may_be_read_back_off(name: str, value: float, off: flo
     world = in_hand(hold(**{name: value}))  # type: ignore[arg-type]
     world.host_says(read_back(world, hold(**{name: value + off})))  # type: ignore[arg-type]
     assert (world.state.trip, world.state.firing is not None) == (("", True) if same else ("ILK-214", False))
+
+
+def test_a_share_may_be_off_by_one_part_in_a_thousand_million_and_no_more():
+    asked = shared(hold(0.5), 0.0, -1.0)
+    assert firing._difference(asked, shared(hold(0.5), 1e-9, -1.0)) == ""
+    assert "outputs" in firing._difference(asked, shared(hold(0.5), math.nextafter(1e-9, 1), -1.0))
 
 
 @pytest.mark.parametrize(("off", "same"), [(0.9e-9, True), (1.2e-9, False), (-1.2e-9, False), (2.0, False)])

@@ -408,6 +408,19 @@ def sonications(draw: st.DrawFn) -> Train:
     return sonication(**{name: draw(strategy) for name, strategy in numbers.items()})
 
 
+def test_the_slowest_waves_have_an_index_too():
+    for frequency_khz, there in ((0.5, True), (1.0, True), (0.0, False), (-1.0, False)):
+        found = check(sonication(frequency_khz=frequency_khz), TUS, WIDE, FACTS)
+        assert ("mi" in {reason.quantity for reason in found}) is there
+
+
+def test_times_that_are_none_make_no_mean():
+    limits = with_inputs(TUS, diagnostic="track3")
+    for bent in ({"pulse_us": 0}, {"pulse_interval_us": 0}):
+        found = check(sonication(**bent), limits, WIDE, FACTS)
+        assert found and not any("ispta" in reason.quantity for reason in found)
+
+
 @given(
     train=sonications(),
     thermal=st.sampled_from(["rise", "dose", "ti"]),

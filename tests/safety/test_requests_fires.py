@@ -35,6 +35,24 @@ def test_nothing_is_fired_while_a_stop_is_on_its_way():
     assert not world.calls(Fire)
 
 
+@pytest.mark.parametrize(("ahead_ms", "codes"), [(100, set()), (101, {"ILK-310"})])
+def test_the_lease_of_a_hold_that_was_prepared_runs_from_its_fire(ahead_ms: int, codes: set[str]):
+    world = armed()
+    request = world.ask(hold(0.4, duration_ms=400), onset_at_ns=-1)
+    world.run_ms(50)
+    world.fire(request, world.mono_ns + ahead_ms * MS)
+    assert world.codes(request) == codes
+
+
+def test_what_must_not_begin_yet_is_not_fired_and_every_reason_is_told():
+    world, request = prepared_only()
+    world.state = msgspec.structs.replace(world.state, not_before_ns=world.mono_ns + 10**9)
+    world.checks = False
+    world.fire(request, 0, clean_fraction=0.5)
+    assert world.codes(request) == {"ILK-304", "ILK-306"}
+    assert not world.calls(Fire)
+
+
 @pytest.mark.parametrize("other", (0, 2, -1, 10**30))
 def test_another_id_is_not_fired(other: int):
     world, _ = prepared_only()

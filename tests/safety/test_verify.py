@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from safety.entries import Entry, Fold
 from safety.events import StopPressed
-from safety.verify import LedgerUnreadable, Line, judged, read, replayed, verify
+from safety.verify import LedgerUnreadable, Line, _head_at, judged, read, replayed, verify
 from tests.safety.any_events import any_events
 from tests.safety.damages import judge
 from tests.safety.ledgers import OTHER, SOFTWARE, rechained, session, write
@@ -43,6 +43,14 @@ def test_a_whole_ledger_is_the_same_again(path: Path):
     assert verdict.problems == ()
     assert verdict.head == hashlib.sha256(path.read_bytes().splitlines()[-1]).hexdigest()
     assert verdict.entries == len(path.read_bytes().splitlines())
+
+
+def test_the_first_head_and_the_last_and_none_beside_them(path: Path, lines: list[bytes]):
+    held, _, _ = read(path)
+    for number in (1, 2, len(lines)):
+        assert _head_at(held, number) == hashlib.sha256(lines[number - 1]).hexdigest()
+    for number in (0, -1, len(lines) + 1):
+        assert _head_at(held, number) == ""
 
 
 def test_what_never_ends_is_no_ledger(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
