@@ -82,7 +82,8 @@ def test_a_stray_while_tripped_is_stopped_again_where_no_stop_is_under_way():
     under_way = stopping()
     state = msgspec.structs.replace(under_way.state, running=None, before=None, over=())
     assert state.stopping is not None
-    assert told(under_way, state).state.trip == under_way.state.trip
+    found = told(under_way, state).state
+    assert (found.trip, found.also) == (under_way.state.trip, ("ILK-216",))  # told once, beside the first
 
 
 # Numbers

@@ -43,7 +43,8 @@ def asked(world: World) -> AskedFor:
         ("amplitude_ma_pp", 0.3, -0.9e-9, True), ("amplitude_ma_pp", 0.3, -1.2e-9, False),
         ("frequency_hz", 10.0, 0.9e-8, True), ("frequency_hz", 10.0, 1.2e-8, False),
         ("frequency_hz", 10.0, -0.9e-8, True), ("frequency_hz", 10.0, -1.2e-8, False),
-        ("frequency_hz", 10.0, float("nan"), False),
+        ("frequency_hz", 10.0, float("nan"), False), ("phase_rad", 0.0, 1e-9, True),
+        ("phase_rad", 0.0, math.nextafter(1e-9, 1), False),
     ],
 )  # fmt: skip
 def test_how_far_a_number_may_be_read_back_off(name: str, value: float, off: float, same: bool):
