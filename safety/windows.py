@@ -106,7 +106,8 @@ def _line_of(budget: Budget, modality: Modality, history: History) -> _Line:
     if budget.scope == "course":
         sums = [_sum(_course(each, budget) for each in history.courses if each.modality == modality)]
     elif budget.scope in WINDOW_NS:
-        sums = [_sum(spent_of(each.spent, budget.name) for each in past[n:]) for n in range(len(past) + 1)]
+        tails = [*(past[n:] for n, _ in enumerate(past)), []]
+        sums = [_sum(spent_of(each.spent, budget.name) for each in tail) for tail in tails]
     else:
         sums = [Fraction(0)]
     number = is_number(budget.high, integer=False)

@@ -203,7 +203,7 @@ def rows(limits: Limits, caps: Capabilities) -> tuple[Row, ...]:
     most = Fraction(0)
     if transmission is not None:
         most_mi, most_mhz = exact(high[MECHANICAL_INDEX.name]), exact(high[FREQUENCY.name]) / 1000
-        most = physics.root_up(max(Fraction(0), most_mi**2 * most_mhz)) / transmission
+        most = physics.root_up(most_mi**2 * most_mhz) / transmission
     most_mpa = ceil(most * 1_000_000_000) / 1_000_000_000
     source = f"MI {high[MECHANICAL_INDEX.name]:g} at {high[FREQUENCY.name]:g} kHz through the skull"
     return tuple(

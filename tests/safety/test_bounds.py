@@ -15,7 +15,7 @@ from drivers.capabilities import Envelope
 from drivers.stimulation import Modality
 from safety.modalities import Declared, bounds, quantities_of
 from safety.modalities.contacts import is_share
-from tests.safety.strategies import MODALITIES, caps_of, limits_of, valid_train
+from tests.safety.strategies import MODALITIES, caps_of, limits_of, quantity_of, valid_train
 
 TACS = limits_of("tacs")
 CAPS = caps_of("tacs")
@@ -39,6 +39,13 @@ def edges(modality: Modality, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize(("modality", "declared"), EVERY, ids=lambda it: getattr(it, "name", it))
+def test_a_number_that_is_none_neither_falls_nor_stays():
+    amplitude = quantity_of("tacs", "amplitude_ma_pp")
+    for before, after in ((math.nan, 0.5), (1.0, math.nan), (True, False), ("2", "1"), (None, None)):
+        assert bounds.falls_or_stays(amplitude, before, after) is False
+    assert bounds.falls_or_stays(amplitude, 1.0, 0.5) is True
+
+
 def test_both_ways_agree_at_every_edge(modality: Modality, declared: Declared):
     limits, caps = limits_of(modality), caps_of(modality)
     for value in edges(modality, declared.name):

@@ -197,6 +197,30 @@ def test_the_current_charge_and_density_told_are_those_of_the_contact_that_has_m
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
+def test_shannon_is_asked_where_the_square_of_the_charge_over_the_area_is_greatest(modality: Modality):
+    """0.6 of it on 0.04 cm2 is worse than 0.4 on 0.02, which has the greater density."""
+    limits = without_layers(modality)
+    a, b = (c.name for c in limits.contacts[:2])
+    areas = {a: 0.04, b: 0.02}
+    contacts = tuple(
+        msgspec.structs.replace(c, area_cm2=areas[c.name]) if c.name in areas else c for c in limits.contacts
+    )
+    rows = tuple(
+        msgspec.structs.replace(r, high=-5.0) if r.quantity == "shannon_k" else
+        msgspec.structs.replace(r, high=0.001) if r.quantity == "density_uc_cm2" else r
+        for r in limits.rows
+    )  # fmt: skip
+    outputs = (Output(name=a, share=-0.6), Output(name=b, share=-0.4), Output(name="case", share=1.0))
+    train = msgspec.structs.replace(pulse(modality, 1.0, 100.0), outputs=outputs)
+    found, _ = both(train, msgspec.structs.replace(limits, contacts=contacts, rows=rows), wide(modality))
+    told = {r.quantity: (r.value, r.text) for r in found}
+    assert (
+        told["shannon_k"][0] == -1.04 and a in told["shannon_k"][1]
+    )  # 0.06 uC squared on 0.04 cm2: 10^-1.046
+    assert told["density_uc_cm2"][0] == pytest.approx(2.0) and b in told["density_uc_cm2"][1]
+
+
+@pytest.mark.parametrize("modality", IMPLANTED)
 def test_of_contacts_without_an_area_nothing_else_is_told(modality: Modality):
     limits = without_layers(modality)
     none = tuple(msgspec.structs.replace(c, area_cm2=None) for c in limits.contacts)

@@ -36,6 +36,12 @@ STEPLESS = msgspec.structs.replace(
 )
 
 
+def test_a_number_of_bursts_that_is_none_has_no_time():
+    for bent in (1000.5, math.inf, math.nan, True):
+        assert {quantity for _, quantity, _ in refused(bursts(n_bursts=bent))} == {"n_bursts"}
+    assert "train_s" in {quantity for _, quantity, _ in refused(bursts(n_bursts=1000))}
+
+
 def test_a_coil_that_the_device_does_not_have():
     caps = msgspec.structs.replace(CAPS, outputs=("other",))
     found = [r for r in check(bursts(), limits_of("tbs"), caps, FACTS) if r.code == "ILK-107"]

@@ -20,6 +20,7 @@ from safety.modalities import (
     check,
     check_facts,
     heat,
+    rows,
     tus_physics,
 )
 from safety.modalities.tus_numbers import EDITION
@@ -412,6 +413,19 @@ def test_the_slowest_waves_have_an_index_too():
     for frequency_khz, there in ((0.5, True), (1.0, True), (0.0, False), (-1.0, False)):
         found = check(sonication(frequency_khz=frequency_khz), TUS, WIDE, FACTS)
         assert ("mi" in {reason.quantity for reason in found}) is there
+
+
+@pytest.mark.parametrize(("mi", "mpa"), [(1.2, 1.697056275), (0.5, 0.707106782), (0.0, 0.0)])
+def test_the_index_brings_the_pressure_in_water_down(mi: float, mpa: float):
+    """The root of mi^2 x 0.5 MHz, through half of the skull, rounded up to a Pa."""
+    limits = with_inputs(TUS, transmission=0.5)
+    rows_ = tuple(
+        msgspec.structs.replace(each, low=0.0, high=mi) if each.quantity == "mi" else each
+        for each in limits.rows
+    )
+    found = rows(msgspec.structs.replace(limits, rows=rows_), WIDE)
+    (pressure,) = [row for row in found if row.quantity == "amplitude_mpa_water"]
+    assert (pressure.high, pressure.set_by) == (mpa, "tissue")
 
 
 def test_times_that_are_none_make_no_mean():
