@@ -38,7 +38,6 @@ def edges(modality: Modality, name: str) -> list[float]:
     return [x for n in near for x in (n, math.nextafter(n, -math.inf), math.nextafter(n, math.inf))]
 
 
-@pytest.mark.parametrize(("modality", "declared"), EVERY, ids=lambda it: getattr(it, "name", it))
 def test_a_number_that_is_none_neither_falls_nor_stays():
     amplitude = quantity_of("tacs", "amplitude_ma_pp")
     for before, after in ((math.nan, 0.5), (1.0, math.nan), (True, False), ("2", "1"), (None, None)):
@@ -46,6 +45,7 @@ def test_a_number_that_is_none_neither_falls_nor_stays():
     assert bounds.falls_or_stays(amplitude, 1.0, 0.5) is True
 
 
+@pytest.mark.parametrize(("modality", "declared"), EVERY, ids=lambda it: getattr(it, "name", it))
 def test_both_ways_agree_at_every_edge(modality: Modality, declared: Declared):
     limits, caps = limits_of(modality), caps_of(modality)
     for value in edges(modality, declared.name):
