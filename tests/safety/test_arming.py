@@ -307,6 +307,15 @@ def test_an_act_with_another_reason_than_was_signed_is_refused():
     assert result(world).code == "ILK-332"
 
 
+def test_a_reset_may_be_signed_for_longer_than_an_arming():
+    """It ends nothing but itself."""
+    world = ready()
+    world.stop()
+    world.run_ms(300)
+    world.present(world.act("reset", valid_s=2 * ARMING_MAX_NS / 1e9))
+    assert world.answered[-1].ok and world.phase == "SAFE"
+
+
 def test_each_act_counts_one_nonce():
     world = ready()
     before = world.state.nonces

@@ -21,7 +21,7 @@ from safety.ledger_verbs import ledger, show_verb
 from safety.limits import load
 from safety.software import software
 from safety.verdict_words import answer_of, oracle_said, said_of
-from safety.verify import judged, verify
+from safety.verify import _same_limits, judged, verify
 from tests.safety.damages import head_of, judge
 from tests.safety.ledgers import OTHER, SOFTWARE, genesis_of, rechained, session, write
 from tests.safety.strategies import document, to_toml
@@ -293,6 +293,8 @@ def test_limits_that_are_the_ledgers_own():
     unreadable = b"nonsense"
     own = first.replace(digest, sha256(unreadable).hexdigest().encode())
     assert judged(Path("x"), own, SOFTWARE, limits=unreadable).limits == "another"
+    held = msgspec.structs.replace(world.rules.limits, digest=sha256(unreadable).hexdigest())
+    assert _same_limits(unreadable, held) is False and _same_limits(content, held) is False
 
 
 def test_numbers_that_the_oracle_cannot_reckon_with_are_an_objection(path: Path):

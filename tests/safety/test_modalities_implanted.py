@@ -197,11 +197,16 @@ def test_the_current_charge_and_density_told_are_those_of_the_contact_that_has_m
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
-def test_shannon_is_asked_where_the_square_of_the_charge_over_the_area_is_greatest(modality: Modality):
-    """0.6 of it on 0.04 cm2 is worse than 0.4 on 0.02, which has the greater density."""
+@pytest.mark.parametrize(
+    ("second_cm2", "second_is_worse", "k"), [(0.02, False, -1.04), (0.0175, True, -1.03)]
+)
+def test_shannon_is_asked_where_the_square_of_the_charge_over_the_area_is_greatest(
+    modality: Modality, second_cm2: float, second_is_worse: bool, k: float
+):
+    """0.6 of it on 0.04 cm2 (10^-1.046) is worse than 0.4 on 0.02, which has the greater density; not than on 0.0175."""
     limits = without_layers(modality)
     a, b = (c.name for c in limits.contacts[:2])
-    areas = {a: 0.04, b: 0.02}
+    areas = {a: 0.04, b: second_cm2}
     contacts = tuple(
         msgspec.structs.replace(c, area_cm2=areas[c.name]) if c.name in areas else c for c in limits.contacts
     )
@@ -214,10 +219,8 @@ def test_shannon_is_asked_where_the_square_of_the_charge_over_the_area_is_greate
     train = msgspec.structs.replace(pulse(modality, 1.0, 100.0), outputs=outputs)
     found, _ = both(train, msgspec.structs.replace(limits, contacts=contacts, rows=rows), wide(modality))
     told = {r.quantity: (r.value, r.text) for r in found}
-    assert (
-        told["shannon_k"][0] == -1.04 and a in told["shannon_k"][1]
-    )  # 0.06 uC squared on 0.04 cm2: 10^-1.046
-    assert told["density_uc_cm2"][0] == pytest.approx(2.0) and b in told["density_uc_cm2"][1]
+    assert told["shannon_k"][0] == k and (b if second_is_worse else a) in told["shannon_k"][1]
+    assert told["density_uc_cm2"][0] == pytest.approx(0.04 / second_cm2) and b in told["density_uc_cm2"][1]
 
 
 @pytest.mark.parametrize("modality", IMPLANTED)
