@@ -316,6 +316,17 @@ def test_a_reset_may_be_signed_for_longer_than_an_arming():
     assert world.answered[-1].ok and world.phase == "SAFE"
 
 
+@pytest.mark.parametrize("clock", ["boot_offset_ns", "wall_offset_ns"])
+def test_a_reset_is_taken_whatever_a_clock_did(clock: str):
+    """Nothing is armed by it."""
+    world = ready()
+    world.stop()
+    world.run_ms(300)
+    setattr(world, clock, getattr(world, clock) + 60_000 * MS)
+    world.present(world.act("reset"))
+    assert world.answered[-1].ok and world.phase == "SAFE"
+
+
 def test_each_act_counts_one_nonce():
     world = ready()
     before = world.state.nonces

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.stimulation import Modality
+from safety import limits as limits_file
 from safety.limit_values import Checked, is_iso_date
 from safety.limits import Limits, LimitsErrors, load
 from safety.modalities import budgets_of, formulas_of, quantities_of, spacing_of
+from safety.strict_table import Problems, Table
 from tests.safety.strategies import KEYS, MODALITIES, Document, document, limits_bytes, limits_of, to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +167,14 @@ def test_the_last_day_on_which_a_number_was_checked_is_told():
     for n, table in enumerate(tables(doc)):
         table |= CHECKED | {"checked_on": datetime.date(2026, 5, (3, 9, 1)[n])}
     assert load(to_toml(doc)).last_checked_on == "2026-05-09"
+
+
+@pytest.mark.parametrize("part", ["contacts", "budgets", "spacing"])
+def test_of_a_modality_that_is_none_nothing_is_read(part: str):
+    problems = Problems()
+    read = getattr(limits_file, f"_read_{part}")
+    assert read(Table({"x": 1}, part, problems), None) == ()
+    assert problems.lines == ()
 
 
 @pytest.mark.parametrize("at", range(3))
