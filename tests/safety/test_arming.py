@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
 from safety.acts import sign
-from safety.arming import ARMING_MAX_NS, missing, settle, silence_ns
-from safety.events import Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
+from safety.arming import ARMING_MAX_NS, _act_problem, missing, settle, silence_ns
+from safety.events import ActPresented, Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
 from safety.safing import Step
 from safety.state import OpenRelay, PetRelay, Stopping
@@ -316,15 +316,28 @@ def test_a_reset_may_be_signed_for_longer_than_an_arming():
     assert world.answered[-1].ok and world.phase == "SAFE"
 
 
-@pytest.mark.parametrize("clock", ["boot_offset_ns", "wall_offset_ns"])
-def test_a_reset_is_taken_whatever_a_clock_did(clock: str):
+@pytest.mark.parametrize("amiss", ["boot_offset_ns", "wall_offset_ns", "no EEG"])
+def test_a_reset_is_taken_whatever_a_clock_or_the_eeg_did(amiss: str):
     """Nothing is armed by it."""
     world = ready()
     world.stop()
     world.run_ms(300)
-    setattr(world, clock, getattr(world, clock) + 60_000 * MS)
+    if amiss == "no EEG":
+        watch = msgspec.structs.replace(world.state.watch, evidence=None)
+        world.state = msgspec.structs.replace(world.state, watch=watch)
+    else:
+        setattr(world, amiss, getattr(world, amiss) + 60_000 * MS)
     world.present(world.act("reset"))
     assert world.answered[-1].ok and world.phase == "SAFE"
+
+
+def test_an_act_against_which_nothing_speaks_begins_with_no_call_of_the_device():
+    world = ready()
+    event = ActPresented(peer=1, uid=1000, act=world.act())
+    assert _act_problem(world.rules, world.state, event, world.now) == ""
+    world.present(event.act)
+    assert world.state.arming is not None
+    assert (world.state.arming.call, world.state.arming.step) == (0, "open_1")
 
 
 def test_each_act_counts_one_nonce():

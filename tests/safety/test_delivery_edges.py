@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from drivers.stimulation import Delivery, amplitude, duration_ns, n_pulses
-from safety.delivery import delivered, lapse, not_ended
+from safety.delivery import _permitted, delivered, lapse, not_ended
 from safety.exposures import NOTHING, plus
 from safety.modalities import exposure, interval_after_ns
 from safety.safing import Step
@@ -42,6 +42,16 @@ def told(world: World, state: State | None = None, **bent: object) -> Step:
 
 
 # What nobody permitted
+
+
+def test_only_the_token_that_is_being_fired_may_tell_before_its_answer():
+    world = holding(hold(0.5))
+    firing = Firing(request=world.request(), call=1, token=77, since_ns=world.mono_ns, onset_at_ns=0)
+    state = msgspec.structs.replace(world.state, running=None, before=None, firing=firing)
+    permitted = _permitted(state, 77)
+    assert permitted is not None and permitted.token == 77
+    assert _permitted(state, 78) is None
+    assert _permitted(msgspec.structs.replace(state, firing=None), 77) is None
 
 
 @pytest.mark.parametrize("over", (False, True))

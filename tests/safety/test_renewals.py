@@ -61,6 +61,17 @@ def test_an_unchanged_hold_is_fired_again_and_not_prepared():
     assert running.zero_ns == running.until_ns + 100 * MS
 
 
+def test_the_renewal_of_another_token_is_no_renewal():
+    world = in_renewal()
+    running = msgspec.structs.replace(running_of(world), token=running_of(world).token + 1)
+    firing = world.state.firing
+    assert firing is not None
+    world.state = msgspec.structs.replace(world.state, running=running)
+    world.checks = False  # a state that no event leads to
+    world.host_says(Fired(call=firing.call, token=firing.token, onset_ns=world.mono_ns, at_ns=world.mono_ns))
+    assert world.state.trip == "ILK-214" and "was renewed after its end" in world.state.trip_text
+
+
 @pytest.mark.parametrize(("early_ns", "there"), [(0, True), (1, False)])
 def test_what_has_begun_is_renewed_and_nothing_before(early_ns: int, there: bool):
     world = held()
