@@ -204,11 +204,10 @@ def _begin(state: State, event: ActPresented, now: Now) -> Step:
     return Step(begun, (MarkArmed(), OpenRelay()) if state.relay else (MarkArmed(),))
 
 
-def relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
+def relay_said(rules: Rules, state: State, arming: Arming, closed: bool, now: Now) -> Step:
     """One step of the proof test, at zero output, each seen on the feedback contact: told to open, petted, opened by its own
     silence, which is what it is there for, and petted again."""
-    arming = state.arming
-    if arming is None or closed != arming.step.startswith("close"):
+    if closed != arming.step.startswith("close"):
         return Step(state)
     if arming.step in ("record", "device"):
         return arming_failed(state, arming, "ILK-335", "it opened while the device armed")
@@ -224,7 +223,7 @@ def relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
 
 def silence_ns(rules: Rules, state: State) -> int:
     """When a relay that is not petted opens at the latest: its silence, and the longest ramp, which it leaves to a stop."""
-    ramp_ms = max((row.high for row in state.rows if row.quantity == "ramp_down_ms"), default=0.0)
+    ramp_ms = next((row.high for row in state.rows if row.quantity == "ramp_down_ms"), 0.0)
     return round((rules.limits.relay.silence_ms + ramp_ms) * 1_000_000)
 
 

@@ -220,7 +220,7 @@ def _stop_failed(rules: Rules, state: State, text: str, now: Now) -> Step:
 def _relay_said(rules: Rules, state: State, closed: bool, now: Now) -> Step:
     noted = msgspec.structs.replace(state, relay=True, relay_closed=closed)
     if state.arming is not None:
-        tested = arming.relay_said(rules, noted, closed, now)
+        tested = arming.relay_said(rules, noted, state.arming, closed, now)
         opened = state.arming.step == "device" and tested.state.arming is None
         return tested if not opened else _and_cut(rules, tested, now)
     if state.phase == "ARMED" and not closed:

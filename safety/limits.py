@@ -272,7 +272,6 @@ def _read_contacts(table: Table, modality: Modality | None) -> tuple[Contact, ..
             table.refuse(name, "a contact's name from A-Z a-z 0-9 _ -, at most 16")
         contacts.append(_read_contact(contact, name, rules_of(modality).contacts))
         contact.close()
-    table.close()
     declared = rules_of(modality).contacts
     if not declared.fewest <= len(contacts) <= declared.most:
         table.refuse_all(f"{len(contacts)} contacts", f"{declared.fewest} to {declared.most} for {modality}")

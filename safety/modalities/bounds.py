@@ -244,7 +244,7 @@ def falls_or_stays(declared: Declared, before: object, after: object) -> bool:
     """Whether a quantity of a train changes only as its declaration allows in a step down."""
     if not (is_number(before, integer=declared.integer) and is_number(after, integer=declared.integer)):
         return False
-    return after == before or (declared.down == "less" and declared.low <= after <= before)
+    return declared.low <= after <= before if declared.down == "less" else after == before
 
 
 def on_step(number: Fraction, step: Fraction, low: Fraction = ZERO) -> bool:

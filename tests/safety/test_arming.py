@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.link import ArmDevice, CallFailed, Done, StopDevice
 from safety.acts import sign
-from safety.arming import ARMING_MAX_NS, _act_problem, missing, settle, silence_ns
+from safety.arming import ARMING_MAX_NS, PROOF_STEP_NS, _act_problem, missing, settle, silence_ns
 from safety.events import ActPresented, Durable, HostGone, LedgerTrouble, RelayGone, RelaySaid
 from safety.messages import ActResult, Allowed, PhaseChanged, Welcome
 from safety.safing import Step
@@ -188,6 +188,22 @@ def test_each_step_has_its_own_deadline():
     assert not world.answered
     world.take(RelaySaid(closed=True))
     assert len(world.calls(ArmDevice)) == 1
+
+
+def test_a_step_lasts_as_long_as_an_answer_and_the_silent_one_longer():
+    world = proving()
+    for closed, more_ns in ((False, 0), (True, silence_ns(world.rules, world.state)), (False, 0)):
+        world.mono_ns += MS
+        world.take(RelaySaid(closed=closed))
+        assert world.state.arming is not None
+        assert world.state.arming.deadline_ns == world.mono_ns + PROOF_STEP_NS + more_ns
+
+
+@pytest.mark.parametrize("modality", ["tacs", "rtms"])
+def test_how_long_a_relay_may_be_silent(modality: str):
+    world = World(rules_of(modality)).ready()
+    ramp_ms = 200.0 if modality == "tacs" else 0.0
+    assert silence_ns(world.rules, world.state) == round((world.rules.limits.relay.silence_ms + ramp_ms) * MS)
 
 
 def test_a_relay_that_opens_while_the_device_arms_ends_the_arming():

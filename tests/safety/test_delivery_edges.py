@@ -50,6 +50,11 @@ def test_only_the_token_that_is_being_fired_may_tell_before_its_answer():
     state = msgspec.structs.replace(world.state, running=None, before=None, firing=firing)
     permitted = _permitted(state, 77)
     assert permitted is not None and permitted.token == 77
+    assert permitted.until_ns == permitted.zero_ns == permitted.settled_ns == world.mono_ns + 3_600 * 10**9
+    assert permitted.ceiling == 1.0
+    nothing = msgspec.structs.replace(firing, request=world.request(hold(0.0)))
+    of_nothing = _permitted(msgspec.structs.replace(state, firing=nothing), 77)
+    assert of_nothing is not None and of_nothing.ceiling == 0.0
     assert _permitted(state, 78) is None
     assert _permitted(msgspec.structs.replace(state, firing=None), 77) is None
 

@@ -25,7 +25,7 @@ from safety.judging import (
     steps_down,
 )
 from safety.messages import Permit, Request
-from safety.state import Firing, Running, State
+from safety.state import Firing, Running, State, Stopping
 from tests.safety.bench_device import MS
 from tests.safety.histories import history_with, past
 from tests.safety.strategies import hold, pulses
@@ -105,6 +105,16 @@ def test_of_a_gap_and_a_wash_out_that_both_run_the_longer_is_told(tacs_ago_s: in
     )
     told = allowed_now(rules, world.state, world.now)
     assert told.not_before_ns == world.mono_ns + (3600 - min(tacs_ago_s, rtms_ago_s)) * 10**9
+
+
+def test_nothing_is_permitted_while_a_stop_is_on_its_way_or_the_device_is_not_known():
+    world = armed()
+    request = world.request()
+    assert judge(world.rules, world.state, request, world.now) == ()
+    stopping_ = Stopping(call=1, how="ramp", deadline_ns=0)
+    for bent in ({"stopping": stopping_}, {"capabilities": None}, {"phase": "READY"}):
+        state = msgspec.structs.replace(world.state, **bent)
+        assert [each.code for each in judge(world.rules, state, request, world.now)] == ["ILK-301"]
 
 
 def test_where_nothing_waits_the_next_train_may_come_at_once():

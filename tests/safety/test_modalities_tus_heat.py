@@ -266,6 +266,12 @@ def test_louder_is_more_dose_and_what_is_not_known_is_none():
     assert cold == math.ceil(F(6, 60) / 4096 * 10**12) / 1e12
 
 
+def test_without_a_transmission_all_of_the_pressure_counts():
+    all_of_it = heat(sonication(), 4 * S, 0.74, with_inputs(TUS, transmission=1.0))
+    assert heat(sonication(), 4 * S, 0.74, with_inputs(TUS, transmission=None)) == all_of_it
+    assert heat(sonication(), 4 * S, 0.74, TUS) != all_of_it
+
+
 def test_the_interval_is_the_longest_of_the_rows():
     assert interval_after_ns(sonication(), TUS) == 2 * S
     assert interval_after_ns(sonication(), without_layers("tus")) == 0
