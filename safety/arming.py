@@ -213,7 +213,7 @@ def relay_said(rules: Rules, state: State, arming: Arming, closed: bool, now: No
         return arming_failed(state, arming, "ILK-335", "it opened while the device armed")
     if arming.step == "close_2":
         waiting = msgspec.structs.replace(arming, step="record", deadline_ns=now.mono_ns + RECORD_NS)
-        return recorded(msgspec.structs.replace(state, arming=waiting), now)
+        return recorded(msgspec.structs.replace(state, arming=waiting), waiting, now)
     following = {"open_1": "close_1", "close_1": "open_2", "open_2": "close_2"}[arming.step]
     alone = following == "open_2"  # nothing is sent: it is not petted any more
     within_ns = PROOF_STEP_NS + (silence_ns(rules, state) if alone else 0)
@@ -227,10 +227,9 @@ def silence_ns(rules: Rules, state: State) -> int:
     return round((rules.limits.relay.silence_ms + ramp_ms) * 1_000_000)
 
 
-def recorded(state: State, now: Now) -> Step:
+def recorded(state: State, waiting: Arming, now: Now) -> Step:
     """The device is armed once it is durable that the rig is: a crash from here on is noticed at the next start."""
-    waiting = state.arming
-    if waiting is None or waiting.step != "record" or state.watch.durable < waiting.after:
+    if waiting.step != "record" or state.watch.durable < waiting.after:
         return Step(state)
     call = state.call + 1
     arming = msgspec.structs.replace(

@@ -98,7 +98,7 @@ def _decide(rules: Rules, state: State, event: Event, now: Now) -> Step:
             return Step(state)
         case Durable():
             if state.arming is not None:
-                return arming.recorded(state, now)
+                return arming.recorded(state, state.arming, now)
             return requests.durable(rules, state, now)
         case Asked():
             return requests.ask(rules, state, event, now)

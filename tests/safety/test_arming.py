@@ -190,6 +190,12 @@ def test_each_step_has_its_own_deadline():
     assert len(world.calls(ArmDevice)) == 1
 
 
+def test_each_thing_that_is_asked_of_the_device_has_a_number_of_its_own():
+    world = proving(False, True, False, True)
+    before = ready().state.call
+    assert [call.call for call in world.calls(ArmDevice)] == [before + 1] == [world.state.call]
+
+
 def test_a_step_lasts_as_long_as_an_answer_and_the_silent_one_longer():
     world = proving()
     for closed, more_ns in ((False, 0), (True, silence_ns(world.rules, world.state)), (False, 0)):

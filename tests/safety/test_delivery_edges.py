@@ -126,8 +126,12 @@ def test_numbers_that_cannot_be_are_told_from_those_that_are_too_much(
 
 
 @pytest.mark.parametrize(
-    ("value", "good"), [(0.5 * 1.0001 + 1e-9, True), (0.50006, False), (-1e-300, False), (0.0, True)]
-)
+    ("value", "good"),
+    [
+        (0.5 * 1.0001 + 1e-9, True), (math.nextafter(0.5 * 1.0001 + 1e-9, 1), False), (0.50006, False),
+        (-1e-300, False), (0.0, True),
+    ],
+)  # fmt: skip
 def test_the_amplitude_of_a_hold_that_has_settled(value: float, good: bool):
     world = holding(hold(0.5))
     running = msgspec.structs.replace(runs(world), settled_ns=0, ceiling=9.0)

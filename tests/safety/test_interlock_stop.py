@@ -15,13 +15,13 @@ from safety.events import Gone, HostGone, LedgerTrouble, PauseAsked, RelayGone, 
 from safety.messages import Pause, PhaseChanged
 from safety.modalities import interval_after_ns, ramp_down_ns
 from safety.oracle_ledger import check_ledger
-from safety.safing import STOP_SLACK_NS, stop_device
+from safety.safing import STOP_SLACK_NS, press_stop, stop_device
 from safety.state import Firing, OpenRelay, ToDevice
 from tests.safety.bench_device import MS
 from tests.safety.ledgers import genesis_of
 from tests.safety.strategies import valid_train
 from tests.safety.world import World, first_state, rules_of, tripped
-from tests.safety.worlds import WORLDS, armed, ready, running, running_rtms, stops
+from tests.safety.worlds import WORLDS, armed, ready, running, running_rtms, stops, tripped_world
 
 
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
@@ -102,6 +102,14 @@ def test_the_tokens_that_a_stop_ends_are_kept_once_each_and_the_last_eight():
     assert over(1, 2, 3, 4, 5, 6) == (2, 3, 4, 5, 6, 70, 71, 72)
     nothing = msgspec.structs.replace(state, before=None, running=None, firing=None, over=(5,))
     assert stop_device(world.rules, nothing, "cut", world.now).state.over == (5,)
+
+
+def test_stop_of_what_is_at_zero_and_latched_is_taken_and_changes_nothing():
+    world = tripped_world()
+    assert world.state.stopping is None
+    for source in ("stop.sock", "the web"):
+        pressed = press_stop(world.rules, world.state, source, False, world.now)
+        assert (pressed.state, pressed.effects) == (world.state, ())
 
 
 def test_stop_ramps_and_a_second_one_cuts():

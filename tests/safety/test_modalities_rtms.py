@@ -66,6 +66,12 @@ FINE = msgspec.structs.replace(
 )
 
 
+def test_a_number_of_pulses_that_is_none_has_no_time():
+    for bent in (1000.5, math.inf, math.nan, True):
+        assert {quantity for _, quantity, _ in refused(pulses(45.0, 10.0, bent))} == {"n_pulses"}  # type: ignore[arg-type]
+    assert "train_s" in {quantity for _, quantity, _ in refused(pulses(45.0, 10.0, 1000))}
+
+
 def refused(train: Train, limits: Limits | None = None, facts: Facts = FACTS) -> list[tuple[str, str, str]]:
     found = check(train, limits if limits is not None else widest(), FINE, facts)
     return [(r.code, r.quantity, r.set_by) for r in found]

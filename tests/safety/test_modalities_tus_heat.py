@@ -272,6 +272,16 @@ def test_without_a_transmission_all_of_the_pressure_counts():
     assert heat(sonication(), 4 * S, 0.74, TUS) != all_of_it
 
 
+def test_the_dose_of_a_span_is_a_part_of_the_whole_to_the_last_digit():
+    hot = with_inputs(TUS, rise_brain_c_cm2_per_w=16.0)  # 7.4 C: minutes count for more than themselves
+    for span_ns in (0, 1_000_000, 4 * S):
+        exactly = second.spent_by(sonication(), span_ns, hot)["cem43_brain_min"]
+        assert abs(heat(sonication(), span_ns, 0.74, hot).cem43_brain_min - exactly) <= 2e-12
+    whole = heat(sonication(), 4 * S, 0.74, hot)
+    assert heat(sonication(), -1, 0.74, hot) == whole
+    assert heat(sonication(), 0, 0.74, hot).cem43_brain_min < whole.cem43_brain_min
+
+
 def test_the_interval_is_the_longest_of_the_rows():
     assert interval_after_ns(sonication(), TUS) == 2 * S
     assert interval_after_ns(sonication(), without_layers("tus")) == 0
