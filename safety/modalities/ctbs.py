@@ -125,12 +125,10 @@ def segment(before: Segments | None, train: Train, onset_ns: int) -> Segments:
     )
 
 
-def goes_on(
-    before: Segments | None, train: Train, start_ns: int, limits: Limits
-) -> tuple[Reason, ...] | None:
+def goes_on(before: Segments, train: Train, start_ns: int, limits: Limits) -> tuple[Reason, ...] | None:
     """Whether a segment goes on with a train, and every reason why that would be too long; None: it is another train."""
     wave = train.waveform
-    if before is None or not isinstance(wave, BurstTrain) or not _is_of(before.train, train):
+    if not isinstance(wave, BurstTrain) or not _is_of(before.train, train):
         return None
     period = _period_s(wave)
     if period is None or not is_number(wave.n_bursts, integer=True):

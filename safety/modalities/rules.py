@@ -131,7 +131,7 @@ class ModalityRules:
     rest_after_ns: Callable[[Exposure], int] = no_rest
     in_segments: bool = False
     segment: Callable[[Segments | None, Train, int], Segments | None] = no_segments
-    goes_on: Callable[[Segments | None, Train, int, Limits], tuple[Reason, ...] | None] = never_goes_on
+    goes_on: Callable[[Segments, Train, int, Limits], tuple[Reason, ...] | None] = never_goes_on
 
 
 def hold_of(train: Train) -> Hold:

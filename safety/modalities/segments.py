@@ -27,8 +27,6 @@ def no_segments(before: Segments | None, train: Train, onset_ns: int) -> Segment
     return None
 
 
-def never_goes_on(
-    before: Segments | None, train: Train, start_ns: int, limits: Limits
-) -> tuple[Reason, ...] | None:
+def never_goes_on(before: Segments, train: Train, start_ns: int, limits: Limits) -> tuple[Reason, ...] | None:
     """Every train is one of its own."""
     return None

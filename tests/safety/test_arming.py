@@ -481,6 +481,7 @@ def test_without_a_relay_the_device_alone_is_armed():
     assert world.phase == "ARMED"
     world.run_ms(500)
     assert world.phase == "ARMED"
+    assert PetRelay() not in world.effects and OpenRelay() not in world.effects
 
 
 @pytest.mark.parametrize(("lacking", "code"), [("stops_on_link_loss", "ILK-422"), ("reads_back", "ILK-423")])

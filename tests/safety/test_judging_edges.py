@@ -117,6 +117,13 @@ def test_nothing_is_permitted_while_a_stop_is_on_its_way_or_the_device_is_not_kn
         assert [each.code for each in judge(world.rules, state, request, world.now)] == ["ILK-301"]
 
 
+@pytest.mark.parametrize(("ahead_ms", "fits"), [(1, True), (100, True), (101, False)])
+def test_a_hold_that_begins_later_is_the_shorter_for_it(ahead_ms: int, fits: bool):
+    world = armed()
+    request = asking(world, hold(0.4, duration_ms=400), world.mono_ns + ahead_ms * MS)
+    assert onset_fits(world.state, request, world.now) is fits
+
+
 def test_where_nothing_waits_the_next_train_may_come_at_once():
     world = holding(hold(0.5))
     told = allowed_now(world.rules, world.state, world.now)

@@ -105,7 +105,8 @@ def test_validity_is_inclusive_and_takes_iso_dates_only(today: str, holds: bool)
 
 def test_iso_dates_are_texts():
     assert is_iso_date("2026-06-01") and not is_iso_date("2026-06-010") and not is_iso_date("20260601")
-    assert not is_iso_date(None) and not is_iso_date(20260601) and is_iso_date("2026-W01-1") is False
+    assert not is_iso_date(None) and not is_iso_date(20260601) and not is_iso_date("2026-W01-1")
+    assert is_iso_date(None) is False and is_iso_date("x") is False
 
 
 CHECKED = {"status": "verified", "checked_by": "bob", "checked_on": datetime.date(2026, 5, 1)}
