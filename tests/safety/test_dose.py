@@ -83,6 +83,12 @@ def test_what_begins_where_all_is_over_stands_alone(early_ns: int, on_time_s: fl
     assert dose.granted.on_time_s == pytest.approx(on_time_s, abs=1e-6)
 
 
+def test_what_ends_within_what_is_covered_adds_nothing():
+    dose = grant(Dose(), hold(), T, 0)
+    within = grant(dose, hold(duration_ms=50), T + 100 * MS, 0)
+    assert (within.granted, within.covered_ns) == (dose.granted, dose.covered_ns)
+
+
 def test_what_stands_alone_adds_nothing_to_what_was_before():
     dose = grant(Dose(), hold(amplitude_ma_pp=0.5), T, 0)
     alone = grant(Dose(), hold(amplitude_ma_pp=1.0), T, 0)
