@@ -130,11 +130,9 @@ def goes_on(before: Segments, train: Train, start_ns: int, limits: Limits) -> tu
     wave = train.waveform
     if not isinstance(wave, BurstTrain) or not _is_of(before.train, train):
         return None
-    period = _period_s(wave)
-    if period is None or not is_number(wave.n_bursts, integer=True):
+    if not (is_number(wave.n_bursts, integer=True) and before.due_ns <= start_ns <= before.until_ns):
         return None
-    if not before.due_ns <= start_ns <= before.until_ns:
-        return None
+    period = 1 / exact(wave.bursts_hz)  # that of the segment before, which was permitted
     whole = (before.bursts + wave.n_bursts) * period
     lasts = Fraction(start_ns - before.began_ns, NS) + wave.n_bursts * period
     reasons = check_exact(TRAIN_TIME, whole, limits, code=TRAIN_TOO_LONG, where=" in all")

@@ -33,6 +33,16 @@ def asked(world: World) -> AskedFor:
     return world.state.asked
 
 
+@pytest.mark.parametrize(("late_ns", "there"), [(0, True), (1, False)])
+def test_a_hold_whose_end_was_told_first_is_taken_over_until_it_is_at_zero(late_ns: int, there: bool):
+    world = holding(hold(0.5))
+    before = world.state.running
+    assert before is not None and firing._taken_over(world.state, 10**18) == before
+    over = msgspec.structs.replace(world.state, running=None, before=before)
+    assert (firing._taken_over(over, before.zero_ns + late_ns) == before) is there
+    assert firing._taken_over(msgspec.structs.replace(over, before=None), 0) is None
+
+
 # Read-back
 
 

@@ -232,6 +232,8 @@ def test_without_a_ramp_the_whole_comes_out_and_of_no_hold_nothing_is_sure():
     running = runs(holding(hold(0.5)))
     at_once = msgspec.structs.replace(running, train=hold(0.3, ramp_up_ms=0), least=0.1)
     assert least_output(at_once, running.onset_ns) == 0.3
+    for early_ns in (0, 1, 10**9):
+        assert least_output(running, running.onset_ns - early_ns) == running.least
     short = msgspec.structs.replace(running, train=hold(0.3, ramp_up_ms=1), least=0.1, onset_ns=10**12)
     assert least_output(short, 10**12) == 0.1 and least_output(short, 10**12 + MS) == 0.3
     assert least_output(None, 0) == least_output(runs(running_rtms()), 10**18) == 0.0

@@ -32,7 +32,7 @@ from tests.safety.examples.ctbs import segment as bursts
 from tests.safety.examples.example import TODAY
 from tests.safety.modality_limits import over_session, without_layers
 from tests.safety.random_trains import random_limits, random_train
-from tests.safety.strategies import FACTS, caps_of, document, limits_of, quantity_of, row, to_toml
+from tests.safety.strategies import FACTS, caps_of, document, limits_of, pulses, quantity_of, row, to_toml
 
 CAPS = caps_of("ctbs")
 STEPLESS = msgspec.structs.replace(
@@ -81,6 +81,8 @@ def test_a_number_of_bursts_that_is_none_has_no_time():
 def test_a_segment_that_is_none_goes_on_with_nothing():
     one = had(10)
     assert goes_on(one, bursts(), one.due_ns, limits_of("ctbs")) == ()
+    pulsed = msgspec.structs.replace(pulses(), modality="ctbs", outputs=one.train.outputs)
+    assert goes_on(one, pulsed, one.due_ns, limits_of("ctbs")) is None
     for bent in (10.0, True, math.nan):
         assert goes_on(one, bursts(n_bursts=bent), one.due_ns, limits_of("ctbs")) is None
 
