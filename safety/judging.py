@@ -221,7 +221,9 @@ def least_output(running: Running | None, at_ns: int) -> float:
     if running is None or not isinstance(running.train.waveform, Hold):
         return 0.0
     target, ramp_ns = amplitude(running.train), running.train.waveform.ramp_up_ms * 1_000_000
-    share = min(1.0, max(0, at_ns - running.onset_ns) / ramp_ns) if ramp_ns > 0 else 1.0
+    if ramp_ns <= 0:
+        return target
+    share = max(0, at_ns - running.onset_ns) / ramp_ns
     return min(target, running.least + max(0.0, target - running.least) * share)
 
 

@@ -103,7 +103,7 @@ def _wait_ns(rules: Rules, request: Request) -> int:
 
 def _highest(state: State) -> float:
     """The highest amplitude that the limits allow, whatever the slew: what a hold may grow to."""
-    return max((row.high for row in state.rows if row.quantity.startswith("amplitude_")), default=0.0)
+    return next((row.high for row in state.rows if row.quantity.startswith("amplitude_")), 0.0)
 
 
 def _over(found: tuple[Exceeded, ...]) -> tuple[Reason, ...]:

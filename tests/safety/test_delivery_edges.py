@@ -139,6 +139,14 @@ def test_the_amplitude_of_a_hold_that_has_settled(value: float, good: bool):
     assert (step.state.trip == "") is good
 
 
+@pytest.mark.parametrize(("amplitude_ma_pp", "good"), [(0.0, True), (5e-324, False), (0.0005, False)])
+def test_what_is_long_over_puts_out_nothing_at_all(amplitude_ma_pp: float, good: bool):
+    world = holding(hold(0.5))
+    end_ns = runs(world).zero_ns + 10**9
+    step = told(world, amplitude=amplitude_ma_pp, end_ns=end_ns)
+    assert ("longer than permitted" in step.state.trip_text) is not good
+
+
 def test_until_it_has_settled_a_hold_may_have_what_was_before():
     world = holding(hold(0.5))
     at_ns = world.mono_ns

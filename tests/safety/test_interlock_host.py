@@ -7,13 +7,13 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from drivers.link import CallFailed, Done, Fire, Fired, Prepare, Prepared, Status
+from drivers.link import CallFailed, Done, Fire, Fired, Poll, Prepare, Prepared, Status
 from drivers.stimulator import DeviceStatus
 from safety.events import BadFrame, HostSaid, PauseAsked
 from safety.interlock import step
 from safety.messages import Pause
 from tests.safety.strategies import hold
-from tests.safety.world import World, tripped
+from tests.safety.world import World, rules_of, tripped
 from tests.safety.worlds import armed, arming, ready, running, safe, stops, tripped_world
 
 
@@ -49,6 +49,14 @@ def test_an_answer_to_an_older_poll_decides_nothing(make: Callable[[], World]):
     ):
         decided = step(world.rules, state, HostSaid(message=Status(call=call, status=status)), world.now)
         assert decided.state.phase == phase
+
+
+def test_a_host_that_is_not_open_is_not_asked():
+    world = World(rules_of())
+    world.run_ms(200)
+    assert world.state.host != "open" and not world.calls(Poll)
+    world.open().run_ms(200)
+    assert world.calls(Poll)
 
 
 def test_output_while_arming_is_cut():
