@@ -240,10 +240,9 @@ def recorded(state: State, waiting: Arming, now: Now) -> Step:
     )
 
 
-def device_armed(rules: Rules, state: State, call: int, now: Now) -> Step:
+def device_armed(rules: Rules, state: State, arming: Arming, call: int, now: Now) -> Step:
     """The device confirmed that it is armed at zero: ARMED."""
-    arming = state.arming
-    if arming is None or arming.step != "device" or arming.call != call:
+    if arming.step != "device" or arming.call != call:
         return Step(state)
     armed = msgspec.structs.replace(
         state,

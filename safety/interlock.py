@@ -148,7 +148,7 @@ def _host_said(rules: Rules, state: State, message: FromHost, now: Now) -> Step:
             return _opened(rules, state, message, now)
         case Done(call=call):
             if state.arming is not None:
-                return arming.device_armed(rules, state, call, now)
+                return arming.device_armed(rules, state, state.arming, call, now)
             return safing.stop_taken(state, call)
         case CallFailed():
             return _call_failed(rules, state, message, now)

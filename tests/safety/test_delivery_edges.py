@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from drivers.stimulation import Delivery, amplitude, duration_ns, n_pulses
-from safety.delivery import _permitted, delivered, lapse, not_ended
+from safety.delivery import _excess, _permitted, delivered, lapse, not_ended
 from safety.exposures import NOTHING, plus
 from safety.modalities import exposure, interval_after_ns
 from safety.safing import Step
@@ -145,6 +145,11 @@ def test_what_is_long_over_puts_out_nothing_at_all(amplitude_ma_pp: float, good:
     end_ns = runs(world).zero_ns + 10**9
     step = told(world, amplitude=amplitude_ma_pp, end_ns=end_ns)
     assert ("longer than permitted" in step.state.trip_text) is not good
+
+
+def test_a_slice_that_goes_beyond_nothing_is_said_nothing_of():
+    world = holding(hold(0.5))
+    assert _excess(runs(world), slice_of(runs(world).token, world.mono_ns)) == ""
 
 
 def test_until_it_has_settled_a_hold_may_have_what_was_before():

@@ -170,6 +170,22 @@ def test_the_last_day_on_which_a_number_was_checked_is_told():
     assert load(to_toml(doc)).last_checked_on == "2026-05-09"
 
 
+@pytest.mark.parametrize("made", ["all", None])
+def test_after_a_choice_that_is_none_its_own_numbers_are_no_mistakes(made: str | None):
+    doc = document("tus")
+    doc["inputs"]["thermal"] = made
+    if made is None:
+        del doc["inputs"]["thermal"]
+    with pytest.raises(LimitsErrors) as caught:
+        load(to_toml(doc))
+    (line,) = caught.value.problems
+    assert line.startswith("limits.toml: key inputs.thermal: ")
+    doc["inputs"]["cooling_s"] = -1.0
+    with pytest.raises(LimitsErrors) as caught:
+        load(to_toml(doc))
+    assert len(caught.value.problems) == 2
+
+
 @pytest.mark.parametrize("part", ["contacts", "budgets", "spacing"])
 def test_of_a_modality_that_is_none_nothing_is_read(part: str):
     problems = Problems()
