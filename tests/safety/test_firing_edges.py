@@ -16,7 +16,7 @@ from safety.state import AskedFor, Firing, Running
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
 from tests.safety.world import World
-from tests.safety.worlds import armed, fired, holding, in_hand, prepared_only, read_back
+from tests.safety.worlds import armed, fired, holding, in_hand, prepared_only, read_back, running_rtms
 
 SLACK_NS = 50 * MS
 
@@ -41,6 +41,8 @@ def test_a_hold_whose_end_was_told_first_is_taken_over_until_it_is_at_zero(late_
     over = msgspec.structs.replace(world.state, running=None, before=before)
     assert (firing._taken_over(over, before.zero_ns + late_ns) == before) is there
     assert firing._taken_over(msgspec.structs.replace(over, before=None), 0) is None
+    pulsed = running_rtms().state.running
+    assert pulsed is not None and firing._taken_over(msgspec.structs.replace(over, before=pulsed), 0) is None
 
 
 # Read-back

@@ -38,6 +38,7 @@ from safety.state import (
     ToDevice,
     ToPerson,
 )
+from safety.watchdogs import POLL_NS
 from tests.safety.bench_device import MS
 from tests.safety.strategies import hold
 from tests.safety.world import World
@@ -291,6 +292,14 @@ def test_whatever_comes_first_after_a_pause_of_its_own_finds_it(late_ms: int, tr
     assert pressed.state.trip == "ILK-001"
     never = msgspec.structs.replace(watch, tick_ns=0)
     assert decided(world, RelaySaid(closed=True), watch=never).state.trip == ""
+
+
+@pytest.mark.parametrize(("since_ns", "asks"), [(POLL_NS - 1, False), (POLL_NS, True), (POLL_NS + 1, True)])
+def test_the_device_is_asked_as_soon_as_it_is_due(since_ns: int, asks: bool):
+    world = armed()
+    watch = msgspec.structs.replace(world.state.watch, poll_ns=0, host_ns=world.mono_ns - since_ns)
+    found = decided(world, Tick(behind_ns=0), watch=watch)
+    assert any(isinstance(e, ToDevice) and isinstance(e.message, Poll) for e in found.effects) is asks
 
 
 def test_what_stands_in_the_ledger():

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safety.entries import Entry, Fold
+from safety.entries import Entry, Fold, Genesis
 from safety.events import StopPressed
 from safety.verify import LedgerUnreadable, Line, _head_at, judged, read, replayed, verify
 from tests.safety.any_events import any_events
@@ -43,6 +43,14 @@ def test_a_whole_ledger_is_the_same_again(path: Path):
     assert verdict.problems == ()
     assert verdict.head == hashlib.sha256(path.read_bytes().splitlines()[-1]).hexdigest()
     assert verdict.entries == len(path.read_bytes().splitlines())
+
+
+def test_what_does_not_differ_is_said_nothing_of(path: Path):
+    held, _, _ = read(path)
+    first = held[0].held
+    assert isinstance(first, Genesis)
+    said = [difference for _, _, difference in replayed(first.rules, first.state, held[1:])]
+    assert said == [""] * len(said) and len(said) > 10
 
 
 def test_the_first_head_and_the_last_and_none_beside_them(path: Path, lines: list[bytes]):
