@@ -17,12 +17,14 @@ from safety import oracle_tus as second
 from safety.limits import LimitsErrors, load
 from safety.modalities import (
     Facts,
+    WrongTrain,
     check,
     check_facts,
     heat,
     rows,
     tus_physics,
 )
+from safety.modalities.tus import sonication_of
 from safety.modalities.tus_numbers import EDITION
 from safety.oracle_carriers import groups
 from safety.oracle_numbers import exact
@@ -436,6 +438,11 @@ def test_the_index_brings_the_pressure_in_water_down(mi: float, mpa: float):
         if row.quantity == "amplitude_mpa_water"
     ]
     assert (pressure.high, pressure.set_by) == (mpa, "protocol")  # of equal ends the file is named
+
+
+def test_a_sonication_of_another_modality_was_never_permitted():
+    with pytest.raises(WrongTrain, match="rtms without a sonication"):
+        sonication_of(msgspec.structs.replace(sonication(), modality="rtms"))
 
 
 def test_times_that_are_none_make_no_mean():

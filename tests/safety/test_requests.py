@@ -28,6 +28,7 @@ def test_a_request_waits_for_its_reservation_then_goes_out(modality: str):
     permit = world.last(Permit)
     assert permit.id == request
     assert world.calls(Prepare)[-1].call == permit.token
+    assert permit.sent_ns == permit.written_ns == 0  # whoever carries it says when
     world.run_ms(30)
     assert world.state.running is not None
     assert world.state.running.id == request

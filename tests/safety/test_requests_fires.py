@@ -19,6 +19,7 @@ def test_a_prepared_train_is_fired_at_its_instant():
     world.fire(request, onset_ns)
     assert world.calls(Fire)[-1].onset_at_ns == onset_ns
     assert world.last(Permit).lease_until_ns == onset_ns + 4_000 * MS
+    assert world.last(Permit).sent_ns == 0
     world.run_ms(60)
     assert world.device.n_pulses == 1
     world.fire(request)

@@ -64,3 +64,10 @@ def test_what_surely_fits_is_not_summed(above: bool, summed: bool, monkeypatch: 
 def test_a_wall_clock_before_anything_that_the_store_says_is_refused(ahead_ns: int, code: str):
     history = msgspec.structs.replace(NEW, latest_wall_ns=WALL_NS + ahead_ns)
     assert clock_trouble(history, T0) == code
+
+
+@pytest.mark.parametrize("offset_s", [-43_200, -3_600, 0, 3_600, 50_400])
+def test_a_day_begins_at_the_sites_own_midnight_to_the_nanosecond(offset_s: int):
+    midnight_ns = 20_000 * windows.DAY_NS - offset_s * 10**9
+    history = history_with(utc_offset_s=offset_s)
+    assert (windows._day(history, midnight_ns), windows._day(history, midnight_ns - 1)) == (20_000, 19_999)
