@@ -220,10 +220,10 @@ def least_output(running: Running | None, at_ns: int) -> float:
     """The least that comes out at an instant of a hold's lease: from there the next one rises."""
     if running is None or not isinstance(running.train.waveform, Hold):
         return 0.0
-    target, ramp_ns = amplitude(running.train), running.train.waveform.ramp_up_ms * 1_000_000
-    if ramp_ns <= 0:
+    target, ramp_ms = amplitude(running.train), running.train.waveform.ramp_up_ms
+    if ramp_ms <= 0:
         return target
-    share = max(0, at_ns - running.onset_ns) / ramp_ns
+    share = max(0, at_ns - running.onset_ns) / (ramp_ms * 1_000_000)
     return min(target, running.least + max(0.0, target - running.least) * share)
 
 
