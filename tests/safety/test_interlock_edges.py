@@ -299,7 +299,8 @@ def test_the_device_is_asked_as_soon_as_it_is_due(since_ns: int, asks: bool):
     world = armed()
     watch = msgspec.structs.replace(world.state.watch, poll_ns=0, host_ns=world.mono_ns - since_ns)
     found = decided(world, Tick(behind_ns=0), watch=watch)
-    assert any(isinstance(e, ToDevice) and isinstance(e.message, Poll) for e in found.effects) is asks
+    calls = [e.message.call for e in found.effects if isinstance(e, ToDevice) and isinstance(e.message, Poll)]
+    assert calls == [-watch.poll - 1] * asks and found.state.watch.poll == watch.poll + asks
 
 
 def test_what_stands_in_the_ledger():

@@ -13,7 +13,7 @@ from drivers.stimulator import DeviceStatus
 from safety import trips
 from safety.events import Beat, Durable, Event, HostSaid, Now, RelaySaid, Tick
 from safety.messages import Evidence, Heartbeat
-from safety.state import Running, State, Watch
+from safety.state import Firing, Running, State, Watch
 from safety.trips import TripKind
 from safety.watchdogs import (
     ZERO_SLACK_NS,
@@ -263,3 +263,12 @@ def test_output_of_nobody_is_told_from_too_much():
     assert device_trouble(told(state_of(ended, running=None, before=none), 0.1), ended.now) == trips.UNASKED
     zero = state_of(ended, running=ran(ended, train=hold(0.0), settled_ns=0), before=None)
     assert device_trouble(told(zero, 0.1), ended.now) == trips.OVER_DELIVERY
+
+
+def test_output_while_nothing_is_fired_is_more_than_was_permitted():
+    """A hold of zero is something that was asked for."""
+    world = armed()
+    firing = Firing(request=world.request(hold(0.0)), call=1, token=2, since_ns=world.mono_ns, onset_at_ns=0)
+    bare = state_of(world, running=None, before=None, firing=firing)
+    assert device_trouble(told(bare, 0.1), world.now) == trips.OVER_DELIVERY
+    assert device_trouble(told(state_of(world, running=None, before=None), 0.1), world.now) == trips.UNASKED
