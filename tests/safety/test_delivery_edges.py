@@ -333,6 +333,14 @@ def test_a_hold_that_ends_by_itself_above_zero_has_lapsed(bent: dict[str, object
     assert after.not_before_ns >= off_ns if lapses else after.not_before_ns < off_ns
 
 
+@pytest.mark.parametrize(("level", "lapses"), [(0.0, 0), (5e-324, 1), (0.0005, 1)])
+def test_the_least_that_was_held_has_lapsed_and_nothing_has_not(level: float, lapses: int):
+    world = holding(hold(0.5))
+    running = msgspec.structs.replace(runs(world), train=hold(level))
+    ended = told(world, msgspec.structs.replace(world.state, running=running), ended=True, amplitude=0.0)
+    assert len(ended.state.lapses) == lapses
+
+
 def test_what_is_taken_over_from_or_not_armed_does_not_lapse():
     world = holding(hold(0.5))
     next_ = Firing(request=world.request(), call=9, token=7, since_ns=world.mono_ns, onset_at_ns=0)
