@@ -25,11 +25,12 @@ from safety.events import (
     StopPressed,
     Tick,
 )
-from safety.interlock import is_entry, step
+from safety.interlock import _ending, is_entry, step
 from safety.messages import ActResult, End, Heartbeat, Pause, PhaseChanged
 from safety.safing import Step
 from safety.state import (
     Arming,
+    EndProcess,
     OpenRelay,
     PetRelay,
     State,
@@ -301,6 +302,17 @@ def test_the_device_is_asked_as_soon_as_it_is_due(since_ns: int, asks: bool):
     found = decided(world, Tick(behind_ns=0), watch=watch)
     calls = [e.message.call for e in found.effects if isinstance(e, ToDevice) and isinstance(e.message, Poll)]
     assert calls == [-watch.poll - 1] * asks and found.state.watch.poll == watch.poll + asks
+
+
+@pytest.mark.parametrize(
+    ("trip", "behind", "ends"), [("", 0, True), ("", 1, False), ("ILK-001", 1, False), ("ILK-232", 1, True)]
+)
+def test_it_ends_when_all_is_written_or_nothing_more_can_be(trip: str, behind: int, ends: bool):
+    world = safe()
+    watch = msgspec.structs.replace(world.state.watch, durable=world.state.entries - behind)
+    state = msgspec.structs.replace(world.state, watch=watch, trip=trip, ending=True, done_ns=world.mono_ns)
+    found = _ending(world.rules, state, world.now)
+    assert [e.status for e in found.effects if isinstance(e, EndProcess)] == [4 if trip else 0] * ends
 
 
 def test_what_stands_in_the_ledger():

@@ -261,6 +261,11 @@ def test_output_of_nobody_is_told_from_too_much():
     assert device_trouble(told(over, 0.3), ended.now) == trips.OVER_DELIVERY
     none = msgspec.structs.replace(before, ceiling=0.0)
     assert device_trouble(told(state_of(ended, running=None, before=none), 0.1), ended.now) == trips.UNASKED
+    least = msgspec.structs.replace(before, ceiling=5e-324)
+    assert (
+        device_trouble(told(state_of(ended, running=None, before=least), 0.1), ended.now)
+        == trips.OVER_DELIVERY
+    )
     zero = state_of(ended, running=ran(ended, train=hold(0.0), settled_ns=0), before=None)
     assert device_trouble(told(zero, 0.1), ended.now) == trips.OVER_DELIVERY
 

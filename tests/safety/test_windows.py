@@ -268,6 +268,7 @@ def test_a_gap_that_the_file_does_not_have_is_never_over(modality: Modality):
         ):
             bare = msgspec.structs.replace(limits, spacing=spacing)
             ((found, left_ns),) = waits(bare, NEW, WALL_NS)
+            assert math.isnan(found.low) if spacing is not kept else found.low == 0.0
             assert (found.name, found.unit, left_ns) == (declared.name, "s", NEVER_NS)
             assert next_start_wall_ns(bare, NEW, T0) is None
     assert waits(limits, NEW, WALL_NS) == ()
