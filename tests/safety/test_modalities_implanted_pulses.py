@@ -138,6 +138,11 @@ def test_on_a_step_is_what_is_off_by_less_than_a_thousand_millionth(
     caps.envelopes["amplitude_ma"] = Envelope(low=0, high=20, step=1)
     found = imbalance(phases, quantity_of("dbs", "amplitude_ma"), caps)
     assert found == off if off is not None else found > Fraction(9, 10)
+    for step in (0.0, -1.0, math.nan, None):
+        caps.envelopes["amplitude_ma"] = Envelope(low=0, high=20, step=step)  # type: ignore[arg-type]
+        assert imbalance(phases, quantity_of("dbs", "amplitude_ma"), caps) == 0
+    del caps.envelopes["amplitude_ma"]
+    assert imbalance(phases, quantity_of("dbs", "amplitude_ma"), caps) == 0
 
 
 # Time
