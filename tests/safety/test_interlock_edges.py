@@ -25,7 +25,7 @@ from safety.events import (
     StopPressed,
     Tick,
 )
-from safety.interlock import _ending, is_entry, step
+from safety.interlock import END_NS, _ending, is_entry, step
 from safety.messages import ActResult, End, Heartbeat, Pause, PhaseChanged
 from safety.safing import Step
 from safety.state import (
@@ -302,6 +302,15 @@ def test_the_device_is_asked_as_soon_as_it_is_due(since_ns: int, asks: bool):
     found = decided(world, Tick(behind_ns=0), watch=watch)
     calls = [e.message.call for e in found.effects if isinstance(e, ToDevice) and isinstance(e.message, Poll)]
     assert calls == [-watch.poll - 1] * asks and found.state.watch.poll == watch.poll + asks
+
+
+@pytest.mark.parametrize(("waited_ns", "ends"), [(END_NS, False), (END_NS + 1, True)])
+def test_a_ledger_that_does_not_become_durable_is_not_waited_for_without_end(waited_ns: int, ends: bool):
+    world = safe()
+    watch = msgspec.structs.replace(world.state.watch, durable=0)
+    done_ns = world.mono_ns - waited_ns
+    state = msgspec.structs.replace(world.state, watch=watch, ending=True, done_ns=done_ns)
+    assert (EndProcess(status=0) in _ending(world.rules, state, world.now).effects) is ends
 
 
 @pytest.mark.parametrize(

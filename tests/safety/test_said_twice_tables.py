@@ -98,3 +98,11 @@ def test_a_reason_says_nothing_that_nobody_gave(code: str):
     found = reason(code, "why")
     assert (found.code, found.quantity, found.value, found.limit, found.set_by) == (code, "", 0.0, 0.0, "")
     assert found.text == f"{REASONS[code].text}: why"
+
+
+def test_which_doses_of_heat_are_a_choice_of_its_own():
+    """The source has a dose a session; that a day has one session's is said here."""
+    doses = [each for each in budgets_of("tus") if each.name.startswith("cem43_")]
+    assert {each.scope for each in doses} == {"session", "24h"}
+    for each in doses:
+        assert each.source.endswith("own choice") is (each.scope == "24h")
