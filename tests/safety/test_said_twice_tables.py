@@ -106,3 +106,4 @@ def test_which_doses_of_heat_are_a_choice_of_its_own():
     assert {each.scope for each in doses} == {"session", "24h"}
     for each in doses:
         assert each.source.endswith("own choice") is (each.scope == "24h")
+        assert each.status == ("verified" if each.scope == "session" else "unverified")
