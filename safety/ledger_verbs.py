@@ -29,6 +29,9 @@ ledger = typer.Typer(
     rich_markup_mode=None,
 )
 
+Signer = Annotated[
+    str, typer.Option(help="who signs: a person of the session's limits, or the officer who signed those")
+]
 LedgerPath = Annotated[Path, typer.Argument(help="ledger.jsonl, or a run folder")]
 
 
@@ -127,9 +130,7 @@ def show_verb(
 @ledger.command("sign", short_help="Put your name to its head, when you have read it.")
 def sign_verb(
     path: LedgerPath,
-    person: Annotated[
-        str, typer.Option(help="who signs: a person of the session's limits, or the officer who signed those")
-    ],
+    person: Signer,
     reason: Annotated[str, typer.Option(help="what was looked at; it is signed, too")] = "reviewed",
     passphrase_file: PassphraseFile = None,
 ) -> None:
