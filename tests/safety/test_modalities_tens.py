@@ -43,6 +43,12 @@ def refused(train: Train, limits: Limits | None = None) -> list[tuple[str, str, 
 # Energy
 
 
+def test_what_counts_for_charge_is_the_first_phases_spread_over_the_time():
+    """100 pulses of 200 us a second are 2 % of the time."""
+    assert charging(surface()) == Fraction(1, 50)
+    assert charging(surface(width_us=400.0)) == Fraction(1, 25)
+
+
 def test_the_energy_of_a_pulse_is_that_of_both_phases_into_500_ohm():
     # 20 mA, 200 us, symmetric: 2 x 0.02^2 x 200e-6 x 500 J = 0.08 mJ
     assert refused(surface(), limits_with("energy_mj", max=0.08)) == []

@@ -230,6 +230,8 @@ def _neutral_answers(function: types.FunctionType) -> Iterator[tuple[str, Callab
         yield "always false", lambda *_, **__: False
     elif returns == "str":
         yield "empty", lambda *_, **__: ""
+    elif re.fullmatch(r"tuple\[list\[\w+\], list\[\w+\]\]", returns):
+        yield "empty", lambda *_, **__: ([], [])
     elif (
         re.match(r"(tuple|list|Iterator)\[.*(Reason|Effect|Budget|str)\b", returns)
         and "| None" not in returns
