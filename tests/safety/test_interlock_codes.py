@@ -137,14 +137,6 @@ def offset(world: World, **bent: int) -> None:
     world.tick()
 
 
-def test_a_clock_that_went_astray_is_named_before_the_lateness_that_it_makes():
-    for name, code in (("boot_offset_ns", "ILK-242"), ("wall_offset_ns", "ILK-243")):
-        world = armed()
-        world.jump_to(world.mono_ns + 151 * MS)
-        offset(world, **{name: 60_000 * MS})
-        assert world.state.trip == code
-
-
 def unfinished() -> World:
     """The start after a session that was killed while it was armed."""
     left = Latched(

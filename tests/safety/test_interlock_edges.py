@@ -347,3 +347,12 @@ def test_an_entry_is_numbered_and_what_is_folded_is_not():
     assert decided(world, Gone(why="")).state.entries == world.state.entries + 1
     waits = in_hand(hold(0.5))
     assert decided(waits, failed(-1, "superseded")).state.entries == waits.state.entries + 1
+
+
+@pytest.mark.parametrize(("clock", "code"), [("boot_offset_ns", "ILK-242"), ("wall_offset_ns", "ILK-243")])
+def test_a_clock_that_went_astray_is_named_before_the_lateness_that_it_makes(clock: str, code: str):
+    world = armed()
+    world.jump_to(world.mono_ns + 151 * MS)
+    setattr(world, clock, getattr(world, clock) + 60_000 * MS)
+    world.tick()
+    assert world.state.trip == code
