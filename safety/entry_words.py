@@ -34,6 +34,7 @@ SPAN_NS_MAX = 2**62  # beyond it lies no time of a device, and soon no float
 _DECIMAL = re.compile(r"\b\d{1,17}\.\d{1,20}(?:e[+-]?\d{1,2})?\b")
 _CODE = re.compile(r"ILK-\d{3}")
 NS_DIGITS_MAX = 19  # of a clock's nanoseconds
+ID_DIGITS_MAX = 20  # of a request's number
 _reasons = msgspec.json.Decoder(tuple[Reason, ...])
 _settled = msgspec.json.Decoder(Settled)
 
@@ -122,6 +123,15 @@ def effect_words(effect: str, now_ns: int | None = None) -> str:
     if not reasons:
         return effect
     return f"refusal {number} [{' | '.join(map(reason_words, reasons))}]"
+
+
+def permitted_id(effect: str) -> int | None:
+    """The request that an effect permits; None where it permits none."""
+    match effect.split(maxsplit=2):
+        case ["permit", number, *_] if number.isdecimal() and len(number) <= ID_DIGITS_MAX:
+            return int(number)
+        case _:
+            return None
 
 
 def _permit_words(effect: str, now_ns: int) -> str:

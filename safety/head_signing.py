@@ -55,8 +55,13 @@ def sign_head(verdict: Verdict, person: Person, key: Ed25519PrivateKey, reason: 
         reason=reason,
         wall_ns=time.time_ns(),
     )
-    beside = verdict.path.with_name(verdict.path.name + SUFFIX)
-    content = _before(beside) + encoded(signed)
+    beside = beside_of(verdict.path)
+    try:
+        content = kept_heads(verdict.path) + encoded(signed)
+    except OSError as error:
+        raise Refused(
+            f"{beside}: cannot be read ({error.strerror}); expected signed heads, or none"
+        ) from error
     if len(content) > BYTES_MAX:
         raise Refused(f"{beside}: found no room in {BYTES_MAX} bytes; keep it, and begin another")
     try:
@@ -68,12 +73,14 @@ def sign_head(verdict: Verdict, person: Person, key: Ed25519PrivateKey, reason: 
     return f"{beside}: head {verdict.head} signed by {person.name}"
 
 
-def _before(beside: Path) -> bytes:
+def beside_of(ledger: Path) -> Path:
+    """Where the signed heads of a ledger stand: beside it."""
+    return ledger.with_name(ledger.name + SUFFIX)
+
+
+def kept_heads(ledger: Path) -> bytes:
+    """What persons signed of a ledger: nothing where nobody has; raises OSError."""
     try:
-        return read_regular(beside, BYTES_MAX, follow=False)
+        return read_regular(beside_of(ledger), BYTES_MAX, follow=False)
     except FileNotFoundError:
         return b""
-    except OSError as error:
-        raise Refused(
-            f"{beside}: cannot be read ({error.strerror}); expected signed heads, or none"
-        ) from error

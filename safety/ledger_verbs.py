@@ -193,17 +193,13 @@ def verdict_on(path: Path, anchors: tuple[str, ...] = (), limits: Path | None = 
 
 
 def heads_of(file: Path) -> bytes:
-    """What persons signed of a ledger, beside it: nothing where nobody has; ends with 2 where it cannot be read."""
-    from safety.head_signature import BYTES_MAX, SUFFIX
-    from safety.regular_file import read_regular
+    """What persons signed of a ledger, beside it; ends with 2 where it cannot be read."""
+    from safety.head_signing import beside_of, kept_heads
 
-    beside = file.with_name(file.name + SUFFIX)
     try:
-        return read_regular(beside, BYTES_MAX, follow=False)
-    except FileNotFoundError:
-        return b""
+        return kept_heads(file)
     except OSError as error:
-        refuse(f"{beside}: {error.strerror}; expected the signed heads themselves, or none", USAGE)
+        refuse(f"{beside_of(file)}: {error.strerror}; expected the signed heads themselves, or none", USAGE)
 
 
 def told(verdict: Verdict) -> dict[str, object]:

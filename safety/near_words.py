@@ -9,12 +9,12 @@ from drivers.link import Opened
 from drivers.stimulation import Train
 from safety.derived import nearnesses
 from safety.entries import Close, Entry, Genesis
+from safety.entry_words import permitted_id
 from safety.events import Asked, HostSaid
 from safety.limit_values import Limits
 from safety.verify import BROKEN
 
 ASKED_MAX = 64  # own choice: older requests are never permitted any more
-DIGITS_MAX = 20  # of a request's number
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Along:
                 self.caps, self.said = caps, (None, "")
             case _:
                 pass
-        trains = [self.asked[number] for number in map(_permitted, held.effects) if number in self.asked]
+        trains = [self.asked[number] for number in map(permitted_id, held.effects) if number in self.asked]
         return self._words(trains[0]) if trains else ""
 
     def _words(self, train: Train) -> str:
@@ -51,14 +51,6 @@ class Along:
         if self.said[0] != train:
             self.said = (train, words_of(train, self.limits, self.caps))
         return self.said[1]
-
-
-def _permitted(effect: str) -> int | None:
-    match effect.split(maxsplit=2):
-        case ["permit", number, *_] if number.isdecimal() and len(number) <= DIGITS_MAX:
-            return int(number)
-        case _:
-            return None
 
 
 def words_of(train: Train, limits: Limits, caps: Capabilities) -> str:

@@ -11,7 +11,7 @@ from controller.finished.values import AMPLITUDE_UNIT, Slice
 from controller.ledger_report.charts import Curve, Level, Mark, chart
 from controller.ledger_report.doses import DoseLine, doses_of
 from controller.ledger_report.facts import Greatest
-from controller.ledger_report.reading import Material, greatest_of
+from controller.ledger_report.reading import Material
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.words import SCOPES, budget_words, drifted, few, shortened
 from safety.history import date_of
@@ -31,7 +31,7 @@ DRIFT_DRAWN_MS = 1.0  # own choice: less is the jitter of reading two clocks one
 def maxima(material: Material) -> str:
     """What was fired and delivered, against the effective limits; and the amplitude over time."""
     ledger = material.ledger
-    found = greatest_of(material)
+    found = material.greatest
     limit = next((each.limit for each in found if each.limit.quantity.startswith("amplitude_")), None)
     svg = chart(
         "Delivered amplitude over time, with trips and the effective limit",

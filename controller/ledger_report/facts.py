@@ -15,7 +15,7 @@ from drivers.capabilities import Capabilities
 from drivers.stimulation import Train, amplitude, quantities
 from safety.derived import values_of
 from safety.entries import Entry, Genesis
-from safety.entry_words import reasons_of
+from safety.entry_words import permitted_id, reasons_of
 from safety.events import ActPresented, Asked
 from safety.limit_values import Limits
 from safety.messages import Reason
@@ -168,12 +168,9 @@ def fired_trains(entries: Sequence[Entry]) -> tuple[Train, ...]:
     for entry in entries:
         if isinstance(entry.event, Asked):
             asked.setdefault(entry.event.request.id, entry.event.request.train)
-        for effect in entry.effects:
-            match effect.split():
-                case ["permit", number, *_] if number.isdecimal() and int(number[:20]) in asked:
-                    fired[int(number[:20])] = asked[int(number[:20])]
-                case _:
-                    pass
+        for number in map(permitted_id, entry.effects):
+            if number in asked:
+                fired[number] = asked[number]
     return tuple(train for train in fired.values() if math.isfinite(amplitude(train)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from controller.finished.ledger import RunLedger, is_trip, limits_in_force, line_of, read_ledger, trip_of
@@ -14,7 +15,7 @@ from safety.entries import Entry, Genesis
 from safety.verify import Verdict, read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """`ledger` is what the run's own report knows of it; `entries` are those that could be read."""
 
@@ -43,6 +44,12 @@ class Material:
         ]
         return sorted(latched + also)
 
+    @cached_property
+    def greatest(self) -> tuple[Greatest, ...]:
+        """What was permitted and delivered at most, limit by limit."""
+        ledger, rules = self.ledger, self.genesis.rules.limits
+        return tuple(greatest(rules, ledger.capabilities, self.entries, ledger.slices, self.limits))
+
     def utc(self, at_s: float) -> str:
         """Time of day, UTC, so many seconds after the first entry and by its wall clock."""
         return utc(self.genesis.now.wall_ns, at_s)
@@ -66,10 +73,3 @@ def material_of(path: Path, verdict: Verdict) -> Material:
         entries=[each for each in held if isinstance(each, Entry)],
         limits=limits_in_force(ledger),
     )
-
-
-def greatest_of(material: Material) -> tuple[Greatest, ...]:
-    """What was permitted and delivered at most, limit by limit."""
-    ledger = material.ledger
-    rules = material.genesis.rules.limits
-    return tuple(greatest(rules, ledger.capabilities, material.entries, ledger.slices, material.limits))

@@ -11,7 +11,7 @@ from controller.finished.page import card, paragraph, section, table, text
 from controller.finished.values import AMPLITUDE_UNIT
 from controller.ledger_report.doses import doses_of
 from controller.ledger_report.facts import acts_of, refused_by
-from controller.ledger_report.reading import Material, greatest_of
+from controller.ledger_report.reading import Material
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.words import SCOPES, budget_words, drifted, shortened
 from safety.verdict_words import answer_of
@@ -190,7 +190,7 @@ def _refused(material: Material) -> str:
 
 
 def _within(material: Material) -> str:
-    found = greatest_of(material)
+    found = material.greatest
     above = [each.limit.quantity for each in found if each.above]
     if above:
         return f"NO: {_some(above)}"

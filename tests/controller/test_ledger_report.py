@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from controller.ledger_report.charts import POINTS_MAX, Curve, Level, Mark, chart, thinned, ticks
 from controller.ledger_report.facts import acts_of, fired_trains, refused_by
 from controller.ledger_report.page import render
-from controller.ledger_report.reading import Material, greatest_of, material_of
+from controller.ledger_report.reading import Material, material_of
 from controller.ledger_report.sheet import NOT_PROVEN
 from controller.ledger_report.timing import clocks_of, gaps_of, stops_of
 from controller.ledger_report.verb import ledger
@@ -157,7 +157,7 @@ def test_acts_and_what_became_of_them(tmp_path: Path):
 
 
 def test_what_was_permitted_and_delivered_lies_within(material: Material):
-    found = {each.limit.quantity: each for each in greatest_of(material)}
+    found = {each.limit.quantity: each for each in material.greatest}
     amplitude = found["amplitude_ma_pp"]
     assert amplitude.fired_high == max(
         train.waveform.carrier.amplitude_ma_pp for train in fired_trains(material.entries)
@@ -176,10 +176,10 @@ def test_a_maximum_above_its_limit_is_told(material: Material):
     bent = [
         replace(each, high=0.5) if each.quantity == "amplitude_ma_pp" else each for each in material.limits
     ]
-    found = {each.limit.quantity: each for each in greatest_of(replace(material, limits=bent))}
+    found = {each.limit.quantity: each for each in replace(material, limits=bent).greatest}
     assert found["amplitude_ma_pp"].above
     bent = [replace(each, low=11.0) if each.quantity == "frequency_hz" else each for each in material.limits]
-    found = {each.limit.quantity: each for each in greatest_of(replace(material, limits=bent))}
+    found = {each.limit.quantity: each for each in replace(material, limits=bent).greatest}
     assert found["frequency_hz"].above
 
 
@@ -383,7 +383,7 @@ def test_a_permitted_number_beyond_all_floats_is_above_every_limit(material: Mat
         else entry
         for entry in material.entries
     ]
-    found = {each.limit.quantity: each for each in greatest_of(replace(material, entries=entries))}
+    found = {each.limit.quantity: each for each in replace(material, entries=entries).greatest}
     assert found["ramp_up_ms"].above
     assert math.isinf(found["ramp_up_ms"].fired_high)
 

@@ -282,7 +282,11 @@ def test_a_folder_that_nobody_may_write_is_a_line(path: Path, monkeypatch: pytes
 
 
 def test_a_file_that_turns_unreadable_in_between_is_a_line(path: Path, monkeypatch: pytest.MonkeyPatch):
+    reads = iter((b"",))  # it was there when it was verified
+
     def fall(*_: object, **__: object) -> bytes:
+        for content in reads:
+            return content
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("safety.head_signing.read_regular", fall)
